@@ -1,0 +1,1 @@
+"""The same features, fills and policies on a stream of closed bars, with paper money."""
