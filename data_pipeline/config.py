@@ -1,0 +1,73 @@
+"""Settings of the synthetic market. Imports nothing heavy, so that `--help` answers at once."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from data_pipeline.errors import InputError
+
+MINUTE_MS = 60_000
+
+
+@dataclass(frozen=True)
+class SyntheticConfig:
+    """A SYNTHETIC market of one-minute bars; see docs/data.md for the formulas."""
+
+    setting: Literal["no_edge", "planted_edge"] = "planted_edge"
+    """no_edge: driftless, nothing predicts. planted_edge: a hidden state moves the next bars."""
+    edge_strength: float = 0.3
+    """kappa: drift of the next bar per unit of the hidden state, in units of that bar's sigma. Ignored by no_edge."""
+    bars: int = 60 * 1440
+    """Number of one-minute bars."""
+    seed: int = 0
+    """Same seed, same market, to the bit; other seeds are independent markets."""
+    symbol: str = "SYN/USDT"
+    """Name of the market; must begin with SYN so that nobody takes it for real data."""
+    start_ms: int = 1_577_836_800_000
+    """Open time of the first bar, UTC milliseconds (2020-01-01), on the minute."""
+    initial_price: float = 1_000.0
+    """Price before the first bar, in quote units."""
+    tick_size: float = 0.01
+    """Price step. Rounding is to the nearest tick of an unrounded path, so it does not add up."""
+    lot_step: float = 0.001
+    """Volume step, in base units."""
+    sigma_bps: float = 5.5
+    """Median one-minute volatility, bps (heavy tails put the root mean square above it)."""
+    state_half_life: float = 20.0
+    """Half-life of the hidden state, bars."""
+    reading_gain: float = 0.5
+    """b: weight of the hidden state in the logit of the taker-buy share."""
+    reading_noise: float = 0.6
+    """c: standard deviation of the noise in that logit."""
+    reading_return: float = 0.4
+    """a: weight of the bar's own standardised return in that logit."""
+
+    def __post_init__(self) -> None:
+        where = "SyntheticConfig"
+        if self.setting not in ("no_edge", "planted_edge"):
+            raise InputError(f"setting {self.setting!r} is unknown", where=where, remedy="use no_edge or planted_edge")
+        if not self.symbol.startswith("SYN"):
+            raise InputError(f"symbol {self.symbol!r} could pass for real", where=where, remedy="begin it with SYN")
+        if self.start_ms % MINUTE_MS:
+            raise InputError(f"start_ms {self.start_ms} is not on the minute", where=where, remedy="round it to 60000")
+        if self.seed < 0:
+            raise InputError(f"seed {self.seed} is negative", where=where, remedy="use 0 or above")
+        positive = ("bars", "initial_price", "tick_size", "lot_step", "sigma_bps", "state_half_life", "reading_noise")
+        for name in positive:
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise InputError(f"{name} {value} is not positive", where=where, remedy="use a value above 0")
+        for name in ("edge_strength", "reading_gain", "reading_return"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise InputError(f"{name} {value} is negative", where=where, remedy="use 0 or above")
+
+    @property
+    def kappa(self) -> float:
+        """The drift that is really planted: `edge_strength`, or 0 in the no_edge setting."""
+        return self.edge_strength if self.setting == "planted_edge" else 0.0
+
+    @property
+    def state_memory(self) -> float:
+        """phi: AR(1) coefficient of the hidden state for its half-life."""
+        return 0.5 ** (1.0 / self.state_half_life)
