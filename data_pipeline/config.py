@@ -31,15 +31,15 @@ class SyntheticConfig:
     """Price step. Rounding is to the nearest tick of an unrounded path, so it does not add up."""
     lot_step: float = 0.001
     """Volume step, in base units."""
-    sigma_bps: float = 5.5
-    """Median one-minute volatility, bps (heavy tails put the root mean square above it)."""
+    sigma_bps: float = 8.0
+    """Root mean square of the one-minute noise, bps; the median minute is quieter, the tails are heavy."""
     state_half_life: float = 20.0
     """Half-life of the hidden state, bars."""
     reading_gain: float = 0.5
     """b: weight of the hidden state in the logit of the taker-buy share."""
-    reading_noise: float = 0.6
+    reading_noise: float = 0.8
     """c: standard deviation of the noise in that logit."""
-    reading_return: float = 0.4
+    reading_return: float = 0.6
     """a: weight of the bar's own standardised return in that logit."""
 
     def __post_init__(self) -> None:
