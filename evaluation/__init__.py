@@ -1,0 +1,1 @@
+"""Judging a policy: statistics, baselines, the log of trials, the verdict, experiments and the report page."""

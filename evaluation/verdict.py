@@ -1,0 +1,178 @@
+"""From the numbers to one plain sentence: is there evidence of an edge?
+
+The rule is fixed before the numbers are seen. There is evidence only when *every* test passes:
+
+1. the bootstrap interval of the mean daily net return lies above zero;
+2. the deflated Sharpe ratio, over all trials in the log, is above 0.95;
+3. net return beats random entries with the same exits, p < 0.05;
+4. net return beats staying flat and buy-and-hold.
+
+Too few days or trades to judge give neither a yes nor a no.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from evaluation.intervals import Interval
+from evaluation.sharpe import SharpeEstimate
+
+
+@dataclass(frozen=True)
+class VerdictRule:
+    """The thresholds of the rule."""
+
+    min_days: int = 20
+    min_trades: int = 30
+    deflated_sharpe: float = 0.95
+    random_p: float = 0.05
+    suspicious_accuracy: float = 0.55
+    """Directional accuracy that honest work on real bars has not reached over the next minutes."""
+    suspicious_horizon_minutes: float = 15.0
+    suspicious_sharpe: float = 3.0
+    """Annual Sharpe ratio net of costs that honest work on real bars has not reached."""
+
+    def sentence(self) -> str:
+        """The rule in words, for the report."""
+        return (
+            f"Evidence of an edge needs every one of these on days never seen in training or selection: the 95 % bootstrap "
+            f"interval of the mean daily net return above zero, a deflated Sharpe ratio above {self.deflated_sharpe:g}, more "
+            f"than random entries with the same exits (p < {self.random_p:g}), and more than flat and buy-and-hold. With fewer "
+            f"than {self.min_days} days or {self.min_trades} trades nothing is concluded."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AccuracyClaim:
+    """A model's accuracy, for the check whether it is too good to be true."""
+
+    name: str
+    horizon_minutes: float
+    accuracy: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the verdict is made from. Returns are shares (0.01 = 1 %), net of all costs, on the test span."""
+
+    net_return: float
+    mean_daily: Interval
+    """Mean daily net return with its bootstrap interval; `n` is the number of days."""
+    sharpe: SharpeEstimate
+    deflated_sharpe: float
+    trials: int
+    random_p: float
+    buy_and_hold: float
+    trades: int
+    synthetic: bool
+    accuracies: tuple[AccuracyClaim, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One test of the rule, in words."""
+
+    name: str
+    passed: bool
+    finding: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The conclusion and what it rests on."""
+
+    level: Literal["evidence", "none", "too_little"]
+    sentence: str
+    checks: tuple[Check, ...]
+    warnings: tuple[str, ...]
+    """Results too good to be believed; empty on synthetic markets, whose edge may be as large as it was planted."""
+
+
+def judge(evidence: Evidence, rule: VerdictRule | None = None) -> Verdict:
+    """Apply the rule."""
+    rule = rule or VerdictRule()
+    checks = _checks(evidence, rule)
+    failed = [check for check in checks if not check.passed]
+    days, trades = evidence.mean_daily.n, evidence.trades
+    outcome = _outcome(evidence)
+    level: Literal["evidence", "none", "too_little"]
+    if trades == 0:
+        level, sentence = "none", f"No evidence of an edge: the policy never traded in {_count(days, 'test day')}."
+    elif days < rule.min_days or trades < rule.min_trades:
+        level = "too_little"
+        sentence = (
+            f"Too little data to say: {_count(days, 'test day')} and {_count(trades, 'trade')}, where at least "
+            f"{rule.min_days} days and {rule.min_trades} trades are needed. {outcome}."
+        )
+    elif failed:
+        level = "none"
+        reasons = "; ".join(check.finding for check in failed)
+        sentence = f"No evidence of an edge: {outcome[0].lower()}{outcome[1:]}. What speaks against one: {reasons}."
+    else:
+        level = "evidence"
+        sentence = f"Evidence of an edge: {outcome[0].lower()}{outcome[1:]}, and every test of the rule is passed."
+    if evidence.synthetic:
+        sentence += " The market is SYNTHETIC, so this says nothing about real ones."
+    return Verdict(level, sentence, checks, () if evidence.synthetic else _warnings(evidence, rule))
+
+
+def _checks(e: Evidence, rule: VerdictRule) -> tuple[Check, ...]:
+    low, high = e.mean_daily.low, e.mean_daily.high
+    deflated = "unknown" if math.isnan(e.deflated_sharpe) else f"{e.deflated_sharpe:.2f}"
+    chance = "unknown" if math.isnan(e.random_p) else f"{e.random_p:.3f}"
+    return (
+        Check(
+            "Net profit above zero",
+            low > 0.0,
+            "the interval of the mean daily net return cannot be computed"
+            if math.isnan(low)
+            else f"the mean daily net return lies between {low:+.3%} and {high:+.3%}",
+        ),
+        Check(
+            f"Deflated Sharpe above {rule.deflated_sharpe:g}",
+            e.deflated_sharpe > rule.deflated_sharpe,
+            f"the deflated Sharpe ratio is {deflated} after {_count(e.trials, 'trial')}",
+        ),
+        Check(
+            "Better than random entries",
+            e.random_p < rule.random_p,
+            f"random entries with the same exits did as well or better with probability {chance}",
+        ),
+        Check("Better than flat", e.net_return > 0.0, f"it made {e.net_return:+.2%} where staying flat makes 0"),
+        Check(
+            "Better than buy-and-hold",
+            e.net_return > e.buy_and_hold,
+            f"it made {e.net_return:+.2%} where buy-and-hold made {e.buy_and_hold:+.2%}",
+        ),
+    )
+
+
+def _outcome(e: Evidence) -> str:
+    verb = "made" if e.net_return >= 0.0 else "lost"
+    return (
+        f"The policy {verb} {abs(e.net_return):.2%} net of costs in {_count(e.mean_daily.n, 'test day')} "
+        f"and {_count(e.trades, 'trade')}"
+    )
+
+
+def _warnings(e: Evidence, rule: VerdictRule) -> tuple[str, ...]:
+    found = [
+        f"{claim.name} is right {claim.accuracy.value:.1%} of the time over {claim.horizon_minutes:g} minutes on real bars; "
+        f"above {rule.suspicious_accuracy:.0%} treat it as a leak until disproved"
+        for claim in e.accuracies
+        if claim.horizon_minutes <= rule.suspicious_horizon_minutes
+        and claim.accuracy.value > rule.suspicious_accuracy
+        and claim.accuracy.low > 0.5  # a handful of lucky calls is no claim
+    ]
+    if e.sharpe.annual > rule.suspicious_sharpe:
+        found.append(
+            f"an annual Sharpe ratio of {e.sharpe.annual:.1f} net of costs on real bars; "
+            f"above {rule.suspicious_sharpe:g} treat it as a leak until disproved"
+        )
+    return tuple(found)
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
