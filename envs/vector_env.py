@@ -139,6 +139,23 @@ class ScalpingVectorEnv(VectorEnv):
             return self._episode_infos(terminated | truncated)
         return {}
 
+    def get_state(self) -> dict[str, Any]:
+        """Copies of everything the next step depends on besides markets and config: accounts, clocks, streams."""
+        return {
+            "generator": self.np_random.bit_generator.state,
+            "seeded": self._seeded,
+            "blocks": [({k: v.copy() for k, v in vars(b.batch.state).items()}, b.ended) for b in self._blocks],
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from a state that an env with the same markets, config and lanes gave."""
+        self.np_random.bit_generator.state = state["generator"]
+        self._seeded = state["seeded"]
+        for block, (arrays, ended) in zip(self._blocks, state["blocks"], strict=True):
+            for name, values in arrays.items():
+                getattr(block.batch.state, name)[...] = values
+            block.ended = ended
+
     def _episode_infos(self, ended: np.ndarray) -> dict[str, Any]:
         """The statistics of the lanes in bool `ended` (N,), zero elsewhere, under "episode", and the mask."""
         episode: dict[str, np.ndarray] = {}
