@@ -1,4 +1,4 @@
-"""Columns as files name and type them, to columns of the contract: names by alias, times by magnitude, float64 sizes."""
+"""A file's own columns to those of the contract: names by alias, times by magnitude, sizes as float64."""
 
 import re
 from datetime import datetime

@@ -39,7 +39,7 @@ class SyntheticConfig:
     """b: weight of the hidden state in the logit of the taker-buy share."""
     reading_noise: float = 0.8
     """c: standard deviation of the noise in that logit."""
-    reading_return: float = 0.55
+    reading_return: float = 0.6
     """a: weight of the bar's own standardised return in that logit."""
 
     def __post_init__(self) -> None:
