@@ -66,7 +66,7 @@ def match_columns(names: list[str], where: str) -> dict[str, str]:
             if plain in IGNORED:
                 continue
             raise InputError(
-                f"unknown column {name!r}",
+                f"unknown column {name[:40]!r}",
                 where=where,
                 remedy=f"drop or rename it; known columns: {' '.join(BAR_SCHEMA.names)}",
             )
@@ -78,7 +78,9 @@ def match_columns(names: list[str], where: str) -> dict[str, str]:
     for name in REQUIRED_COLUMNS:
         if name not in found:
             raise InputError(
-                f"column {name!r} is missing (found: {' '.join(names)})", where=where, remedy="add it or rename it"
+                f"column {name!r} is missing (found: {' '.join(names)[:200]})",
+                where=where,
+                remedy="add it or rename it",
             )
     return found
 

@@ -41,13 +41,16 @@ def parse_csv(content: bytes, where: str) -> pa.Table:
     Raises InputError for an empty file, unknown columns, and the first row with too few fields or a field that is no
     number.
     """
-    content = content.removeprefix(b"\xef\xbb\xbf")
-    first = content.split(b"\n", 1)[0].decode("utf-8", errors="replace").strip()
-    if not first:
-        raise InputError("there are no bars", where=where, remedy="give a file with at least one bar")
-    separator = max(",;\t", key=first.count)
-    fields = next(csv.reader([first], delimiter=separator))
+    content = content.removeprefix(b"\xef\xbb\xbf").strip(b"\r\n")
+    if b"\0" in content:
+        raise InputError("not text, so not CSV", where=where, remedy=CUT_SHORT)
+    first, _, rest = content.partition(b"\n")
+    line = first.decode("utf-8", errors="replace").strip()
+    separator = max(",;\t", key=line.count)
+    fields = [field.strip(' "') for field in line.split(separator)]
     header = not _is_number(fields[1] if len(fields) > 1 else fields[0])
+    if not line:
+        raise InputError("there are no bars", where=where, remedy="give a file with at least one bar")
     if header:
         names = fields
     elif len(fields) in HEADERLESS:
@@ -57,6 +60,8 @@ def parse_csv(content: bytes, where: str) -> pa.Table:
             f"{len(fields)} fields without a header line", where=f"{where}, row 0", remedy="add a header line"
         )
     found = match_columns(names, where)
+    if header and not rest:
+        raise InputError("there are no bars", where=where, remedy="give a file with at least one bar")
     kinds = {name: pa.string() for name in names}
     kinds |= {found[name]: pa.float64() for name in found if name != "open_time"}
     try:
@@ -67,8 +72,6 @@ def parse_csv(content: bytes, where: str) -> pa.Table:
             convert_options=pa_csv.ConvertOptions(column_types=kinds, null_values=_NULLS, strings_can_be_null=True),
         )
     except pa.ArrowInvalid as error:
-        if "Empty CSV" in str(error):
-            raise InputError("there are no bars", where=where, remedy="give a file with at least one bar") from None
         _explain_bad_csv(content, where, names, {found[name]: name for name in found}, separator, header)
         raise InputError(f"not readable as CSV ({error})", where=where, remedy=CUT_SHORT) from None
 
@@ -77,8 +80,11 @@ def _explain_bad_csv(
     content: bytes, where: str, names: list[str], meaning: dict[str, str], separator: str, header: bool
 ) -> None:
     """Raise InputError for the first row that a second, slow reading finds wrong; return when it finds none."""
-    lines = csv.reader(io.StringIO(content.decode("utf-8", errors="replace"), newline=""), delimiter=separator)
-    rows = [row for row in lines if row][int(header) :]
+    text = io.StringIO(content.decode("utf-8", errors="replace"), newline="")
+    try:
+        rows = [row for row in csv.reader(text, delimiter=separator) if row][int(header) :]
+    except csv.Error:  # a quote that never closes: no row can be told
+        return
     for number, row in enumerate(rows):
         place = f"{where}, row {number}" + (f" ({row[0]})" if row[0] else "")
         if len(row) != len(names):

@@ -66,8 +66,8 @@ def read_bars(
         raise InputError("no file of bars is given", where="read_bars", remedy="give at least one path")
     sources = [_read_file(file, interval_ms) for file in files]
     name = _common_symbol(sources, files, symbol)
-    table = _cut(_join(sources), start_ms, end_ms, " ".join(source.where for source in sources))
     label = {b"symbol": name.encode(), b"interval": interval.encode(), **_common_label(sources)}
+    table = _cut(_join(sources), start_ms, end_ms, " ".join(source.where for source in sources))
     return table.replace_schema_metadata(label)
 
 
