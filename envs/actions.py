@@ -1,15 +1,15 @@
 """What actions mean, in one place: every action space is a way to write the same order row.
 
-An order row is float64 (4,): [target, tp_bps, sl_bps, ttl_bars]. `target` in [-1, 1] is the wanted position: its sign is
-the side, its magnitude the fraction of equity × leverage. The same side as held keeps the position and its bracket as
-they are, 0 closes it, the opposite side reverses it, always at the next bar's open. inf means no such barrier.
+An order row is float64 (4,): [target, tp_bps, sl_bps, ttl_bars]. `target` in [-1, 1] is the wanted position: its sign
+is the side, its magnitude the fraction of equity × leverage. The same side as held keeps the position and its bracket
+as they are, 0 closes it, the opposite side reverses it, always at the next bar's open. inf means no such barrier.
 """
 
 import numpy as np
 from gymnasium import spaces
-from numba import njit
 
 from data_pipeline.errors import InputError
+from envs.compiled import kernel
 from envs.config import MarketConfig
 
 ORDER_WIDTH = 4
@@ -100,7 +100,7 @@ def _menu(tp_bps: tuple[float, ...], sl_bps: tuple[float, ...], ttl_bars: float)
     return np.array(rows, dtype=np.float64)
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@kernel
 def decode_choices(actions: np.ndarray, counts: np.ndarray, menu: np.ndarray, orders: np.ndarray) -> int:
     """Look up int64 choices (N, k) in the menu; returns the first lane with a choice out of range, or -1."""
     for i in range(actions.shape[0]):
@@ -114,7 +114,7 @@ def decode_choices(actions: np.ndarray, counts: np.ndarray, menu: np.ndarray, or
     return -1
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@kernel
 def decode_sizes(actions: np.ndarray, ramp: np.ndarray, orders: np.ndarray) -> int:
     """Map float32 (N, 3) onto orders; `ramp` is (dead zone, tp ends, sl ends, ttl). Returns as `decode_choices`."""
     dead_zone, tp_low, tp_high, sl_low, sl_high, ttl = ramp[0], ramp[1], ramp[2], ramp[3], ramp[4], ramp[5]

@@ -1,7 +1,7 @@
 """Settings of the simulated market. Light on purpose: importing this module pulls in nothing compiled."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from data_pipeline.errors import InputError
@@ -89,6 +89,12 @@ class MarketConfig:
             raise InputError(f"reward_scale {self.reward_scale} is not positive", where=where)
         if not 0 < self.stop_out_fraction < 1:
             raise InputError(f"stop_out_fraction {self.stop_out_fraction} is not in (0, 1)", where=where)
+
+    def without_barriers(self) -> "MarketConfig":
+        """The same market with neither take-profit, stop-loss nor time-out on discrete actions: for buy-and-hold."""
+        return replace(
+            self, action_mode="discrete", default_tp_bps=math.inf, default_sl_bps=math.inf, ttl_bars=math.inf
+        )
 
     @property
     def capital_range(self) -> tuple[float, float]:

@@ -11,13 +11,13 @@ from envs.config import MarketConfig
 from envs.episodes import EpisodeStarter, episode_statistics
 from envs.lanes import INITIAL, REWARD, START, TERMINATED, TRUNCATED
 from envs.market import MarketSource, open_market
-from envs.observation import observation_space
+from envs.observation import observation_columns, observation_space
 
 
 class ScalpingEnv(gym.Env):
     """Trade one symbol with bracketed positions, one decision at the close of each bar.
 
-    It is lane 0 of the machinery that the vector env runs: the same seed and actions give the same numbers, bit for bit.
+    It is lane 0 of the machinery that the vector env runs: the same seed and actions give the same bits.
 
     Observation  float32 (D,): the market's row, then the account (`observation_columns`)
     Action       the wanted position, in one of three spaces (`envs.actions.action_space`)
@@ -27,7 +27,7 @@ class ScalpingEnv(gym.Env):
     Infos        reset: start_time_ms, initial_capital, symbol; last step: episode (`episode_statistics`)
     """
 
-    metadata = {"render_modes": []}
+    metadata = {"render_modes": []}  # noqa: RUF012 (Gymnasium declares it on instances)
 
     def __init__(self, market: MarketSource, config: MarketConfig | None = None) -> None:
         """`market` is a Market or a folder that `Market.save` wrote."""
@@ -40,6 +40,7 @@ class ScalpingEnv(gym.Env):
         self._decoder = ActionDecoder(self.config)
         self._actions = np.zeros((1, self._decoder.width), dtype=self._decoder.dtype)
         self._orders = np.zeros((1, ORDER_WIDTH))
+        self._width = len(observation_columns(self.market))
         self._seeded = False
         self._running = False
 
@@ -56,7 +57,7 @@ class ScalpingEnv(gym.Env):
             self._starter.seed(int(self.np_random.integers(2**63)))
             self._seeded = True
         self._starter.start(np.ones(1, dtype=bool), options)
-        observations = np.empty((1, *self.observation_space.shape), dtype=np.float32)
+        observations = np.empty((1, self._width), dtype=np.float32)
         self._batch.step(self._orders, observations)
         self._running = True
         state = self._batch.state
@@ -73,7 +74,7 @@ class ScalpingEnv(gym.Env):
             raise gym.error.ResetNeeded("the episode has ended: call reset() before step()")
         self._actions[0] = action
         self._decoder.decode(self._actions, self._orders)
-        observations = np.empty((1, *self.observation_space.shape), dtype=np.float32)
+        observations = np.empty((1, self._width), dtype=np.float32)
         ended = self._batch.step(self._orders, observations)
         state = self._batch.state
         reward = float(state.account[REWARD, 0])

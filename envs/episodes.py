@@ -3,39 +3,17 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from data_pipeline.errors import InputError
+from envs import lanes
+from envs.accounting import open_account
+from envs.compiled import inlined, kernel
 from envs.config import MarketConfig
-from envs.lanes import (
-    AMBIGUOUS,
-    CASH,
-    CLOCK_ROWS,
-    EQUITY,
-    FEES,
-    FRESH,
-    INITIAL,
-    MAX_DRAWDOWN,
-    PEAK,
-    PHASE,
-    REFUSED,
-    ROW,
-    SPREAD_COST,
-    SQUARED_RETURNS,
-    START,
-    STOP,
-    TRADES,
-    WINDOW,
-    WINS,
-    LaneState,
-)
+from envs.lanes import LaneState
 from envs.market import Market
+from envs.streams import first_streams, next_random
 
 YEAR_MS = 365.25 * 86_400_000
-
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
-_MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
 def episode_windows(market: Market, config: MarketConfig) -> np.ndarray:
@@ -69,59 +47,53 @@ def episode_windows(market: Market, config: MarketConfig) -> np.ndarray:
     return np.array([*windows, (0, total, 0)], dtype=np.int64)
 
 
-@njit(cache=True)
-def _next_random(streams, i):
-    """The next number of lane i's stream, uniform in [0, 1): SplitMix64 (Steele, Lea & Flood 2014), top 53 bits."""
-    streams[i] += _GOLDEN
-    bits = streams[i]
-    bits = (bits ^ (bits >> np.uint64(30))) * _MIX_1
-    bits = (bits ^ (bits >> np.uint64(27))) * _MIX_2
-    bits = bits ^ (bits >> np.uint64(31))
-    return np.float64(bits >> np.uint64(11)) * 2.0**-53
-
-
-@njit(cache=True)
-def lane_streams(key: int, lanes: np.ndarray) -> np.ndarray:
-    """First states of the streams of `lanes` (uint64 (N,), their numbers): uint64 (N,), by number and key alone."""
-    streams = np.empty(lanes.shape[0], dtype=np.uint64)
-    for i in range(lanes.shape[0]):
-        # One mixing round spreads neighbouring lane numbers over the whole cycle, so streams do not overlap.
-        bits = np.uint64(key) ^ (lanes[i] * _MIX_1)
-        bits = (bits ^ (bits >> np.uint64(30))) * _MIX_1
-        bits = (bits ^ (bits >> np.uint64(27))) * _MIX_2
-        streams[i] = bits ^ (bits >> np.uint64(31))
-    return streams
-
-
-@njit(cache=True)
-def start_episodes(account, clock, streams, chosen, windows, low, high, sequential, stagger):
-    """Begin a new episode in the lanes where `chosen` (N,) is true; each draws exactly three numbers.
+@kernel
+def start_episodes(
+    account: np.ndarray,
+    clock: np.ndarray,
+    streams: np.ndarray,
+    chosen: np.ndarray,
+    windows: np.ndarray,
+    capital: np.ndarray,
+    sequential: bool,
+    stagger: bool,
+) -> None:
+    """Begin a new episode in the lanes where bool `chosen` (N,) is true; each draws exactly three numbers.
 
     windows   as `episode_windows`
-    low, high the initial capital, log-uniform between them
-    stagger   shortens the first episodes at random (to no less than one bar), so that lanes do not all end together
+    capital   float64 (2,): low and high of the initial capital, log-uniform between them
+    stagger   ends the episode after a random part of its bars, so that lanes that start together do not end together
     """
-    lanes = account.shape[1]
+    count = account.shape[1]
     total = windows[-1, 1]
-    for i in range(lanes):
+    for i in range(count):
         if not chosen[i]:
             continue
-        place, wealth, cut = _next_random(streams, i), _next_random(streams, i), _next_random(streams, i)
-        window = clock[WINDOW, i]
-        pick = window % total if sequential else min(np.int64(place * total), total - 1)
-        k = np.searchsorted(windows[:, 1], pick, side="right") - 1
-        bars = windows[k, 2]
-        if stagger:
-            bars = 1 + np.int64(cut * bars)
-        capital = low * np.exp(wealth * np.log(high / low)) if high > low else low
-        account[:, i] = 0.0
-        account[CASH, i] = account[EQUITY, i] = account[PEAK, i] = account[INITIAL, i] = capital
-        for j in range(CLOCK_ROWS):
-            clock[j, i] = 0
-        clock[ROW, i] = clock[START, i] = windows[k, 0] + pick - windows[k, 1]
-        clock[STOP, i] = clock[START, i] + bars
-        clock[PHASE, i] = FRESH
-        clock[WINDOW, i] = window + lanes
+        place, wealth, part = next_random(streams, i), next_random(streams, i), next_random(streams, i)
+        in_order = clock[lanes.WINDOW, i]
+        pick = in_order % total if sequential else min(np.int64(place * total), total - 1)
+        window = _window_of(pick, windows)
+        start = windows[window, 0] + pick - windows[window, 1]
+        bars = windows[window, 2]
+        initial = capital[0]
+        if capital[1] > capital[0]:
+            initial *= np.exp(wealth * np.log(capital[1] / capital[0]))
+        stop = start + (1 + np.int64(part * bars) if stagger else bars)
+        open_account(i, initial, start, stop, account, clock)
+        clock[lanes.WINDOW, i] = in_order + count
+
+
+@inlined
+def _window_of(pick: int, windows: np.ndarray) -> int:
+    """The window whose starts include number `pick`, by bisection."""
+    low, high = 0, windows.shape[0] - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        if windows[middle, 1] <= pick:
+            low = middle
+        else:
+            high = middle
+    return low
 
 
 def episode_statistics(state: LaneState, interval_ms: int) -> dict[str, np.ndarray]:
@@ -140,26 +112,26 @@ def episode_statistics(state: LaneState, interval_ms: int) -> dict[str, np.ndarr
     bars           length so far, int64
     """
     account, clock = state.account, state.clock
-    bars = clock[ROW] - clock[START]
+    bars = clock[lanes.ROW] - clock[lanes.START]
     safe_bars = np.maximum(bars, 1)
-    trades = clock[TRADES].copy()
+    trades = clock[lanes.TRADES].copy()
     safe_trades = np.maximum(trades, 1)
-    return_log = np.log(np.maximum(account[EQUITY] / account[INITIAL], 1e-3))
+    return_log = account[lanes.LOG_EQUITY] - account[lanes.LOG_INITIAL]
     mean = return_log / safe_bars
-    variance = np.maximum(account[SQUARED_RETURNS] / safe_bars - mean * mean, 0.0)
+    variance = np.maximum(account[lanes.SQUARED_RETURNS] / safe_bars - mean * mean, 0.0)
     moved = variance > 0.0
     sharpe = np.where(moved, mean / np.sqrt(np.where(moved, variance, 1.0)), 0.0) * np.sqrt(YEAR_MS / interval_ms)
     return {
-        "equity": account[EQUITY].copy(),
+        "equity": account[lanes.EQUITY].copy(),
         "return_log": return_log,
         "trades": trades,
-        "win_rate": clock[WINS] / safe_trades,
+        "win_rate": clock[lanes.WINS] / safe_trades,
         "trades_per_day": trades * (86_400_000 / interval_ms) / safe_bars,
-        "max_drawdown": account[MAX_DRAWDOWN].copy(),
+        "max_drawdown": account[lanes.MAX_DRAWDOWN].copy(),
         "sharpe": sharpe,
-        "costs": account[FEES] + account[SPREAD_COST],
-        "ambiguous": clock[AMBIGUOUS] / safe_trades,
-        "refused": clock[REFUSED].copy(),
+        "costs": account[lanes.FEES] + account[lanes.SPREAD_COST],
+        "ambiguous": clock[lanes.AMBIGUOUS] / safe_trades,
+        "refused": clock[lanes.REFUSED].copy(),
         "bars": bars,
     }
 
@@ -181,20 +153,20 @@ class EpisodeStarter:
 
     def seed(self, key: int) -> None:
         """Give every lane the first state of its stream, and the first of its sequential windows."""
-        self._state.streams[:] = lane_streams(np.uint64(key), self._numbers)
-        self._state.clock[WINDOW] = np.arange(len(self._numbers))
+        self._state.streams[:] = first_streams(key, self._numbers)
+        self._state.clock[lanes.WINDOW] = np.arange(len(self._numbers))
 
     def start(self, chosen: np.ndarray, options: dict[str, Any] | None = None) -> None:
         """Begin an episode in the lanes where bool `chosen` (N,) is true; `options` as `ScalpingEnv.reset`."""
         windows = self._windows
-        low, high = self._config.capital_range
+        capital = self._config.capital_range
         stagger = False
         for name, value in (options or {}).items():
             if name == "start_row":
                 windows = self._window_at(int(value))
             elif name == "initial_capital":
-                low = high = float(value)
-                if not 0 < low < np.inf:
+                capital = (float(value), float(value))
+                if not 0 < capital[0] < np.inf:
                     raise InputError(f"initial_capital {value} is not positive", where="reset options")
             elif name == "stagger":
                 stagger = bool(value)
@@ -206,7 +178,8 @@ class EpisodeStarter:
                 )
         state = self._state
         sequential = self._config.episode_start == "sequential"
-        start_episodes(state.account, state.clock, state.streams, chosen, windows, low, high, sequential, stagger)
+        bounds = np.array(capital)
+        start_episodes(state.account, state.clock, state.streams, chosen, windows, bounds, sequential, stagger)
 
     def _window_at(self, row: int) -> np.ndarray:
         """The one window that starts at `row` and lasts to the end of its tradable stretch, or an episode's length."""

@@ -6,7 +6,6 @@ is one contiguous row.
 """
 
 from dataclasses import dataclass
-from enum import IntEnum
 from fractions import Fraction
 
 import numpy as np
@@ -33,7 +32,9 @@ FEES = 13  # paid this episode
 SPREAD_COST = 14  # given up to the half-spread this episode
 MAX_DRAWDOWN = 15  # largest 1 - equity / peak of the episode
 SQUARED_RETURNS = 16  # sum of squared log returns per bar of the episode
-ACCOUNT_ROWS = 17
+LOG_EQUITY = 17  # ln(equity), floored (see EQUITY_FLOOR)
+LOG_INITIAL = 18  # the same at the start of the episode
+ACCOUNT_ROWS = 19
 
 # Rows of LaneState.clock, int64.
 ROW = 0  # the bar whose close the lane stands at
@@ -74,24 +75,16 @@ TRADE_COLUMNS = 11
 ) = range(12)
 
 
-class ExitReason(IntEnum):
-    """Why a position was closed; the trades table holds the lower-case name."""
-
-    NONE = 0
-    TAKE_PROFIT = 1
-    STOP_LOSS = 2
-    SIGNAL = 3
-    TIME_OUT = 4
-    FORCED = 5
-    RUIN = 6
-    END = 7
+# Why a position was closed, float64 in a trade record, a name in the trades table.
+NO_EXIT, BY_TAKE_PROFIT, BY_STOP_LOSS, BY_SIGNAL, BY_TIME_OUT, BY_FORCE, BY_RUIN, BY_END = range(8)
+EXIT_REASONS = ("none", "take_profit", "stop_loss", "signal", "time_out", "forced", "ruin", "end")
 
 
 @dataclass(eq=False)
 class LaneState:
     """Everything that changes about N lanes.
 
-    account  float64 (17, N)       money and levels, rows CASH ... SQUARED_RETURNS
+    account  float64 (19, N)       money and levels, rows CASH ... LOG_INITIAL
     clock    int64 (12, N)         positions in time and counts, rows ROW ... WINDOW
     streams  uint64 (N,)           one random stream per lane, used when an episode starts
     trades   float64 (N, slots, 11) ring of closed trades per lane; trade k of an episode is in slot k % slots

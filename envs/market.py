@@ -13,7 +13,13 @@ from data_pipeline.instruments import Instrument
 from data_pipeline.schema import BarArrays, segments
 from envs.observation import ACCOUNT_COLUMNS, OBSERVATION_BOUND
 
-_ARRAYS = ("open_time_ms", "prices", "observations", "tradable", "segment_stop")
+_ARRAYS: dict[str, str] = {
+    "open_time_ms": "int64",
+    "prices": "float64",
+    "observations": "float32",
+    "tradable": "bool",
+    "segment_stop": "int64",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,22 +44,18 @@ class Market:
     segment_stop: np.ndarray
 
     def __post_init__(self) -> None:
-        dtypes = {"open_time_ms": np.int64, "prices": np.float64, "observations": np.float32}
-        dtypes |= {"tradable": np.bool_, "segment_stop": np.int64}
-        for name, dtype in dtypes.items():
+        for name, dtype in _ARRAYS.items():
             # A plain read-only view: memory maps are slow to hand to compiled code, and one array type means one
             # compiled specialisation.
             array = np.ascontiguousarray(getattr(self, name), dtype=dtype).view(np.ndarray)
             array.flags.writeable = False
             object.__setattr__(self, name, array)
         rows = len(self.open_time_ms)
-        shapes = {"prices": (rows, 5), "observations": (rows, len(self.columns))}
-        shapes |= {"tradable": (rows,), "segment_stop": (rows,)}
-        for name, shape in shapes.items():
-            if getattr(self, name).shape != shape:
-                raise InputError(
-                    f"{name} has shape {getattr(self, name).shape}, not {shape}", where=f"market {self.symbol}"
-                )
+        widths = {"prices": (5,), "observations": (len(self.columns),)}
+        for name in _ARRAYS:
+            shape, wanted = getattr(self, name).shape, (rows, *widths.get(name, ()))
+            if shape != wanted:
+                raise InputError(f"{name} has shape {shape}, not {wanted}", where=f"market {self.symbol}")
 
     def __len__(self) -> int:
         return len(self.open_time_ms)

@@ -42,7 +42,7 @@ class ScalpingVectorEnv(VectorEnv):
     reward 0 and neither flag. Spaces, options and infos are those of `ScalpingEnv`, batched; docs/fills.md lists them.
     """
 
-    metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP, "render_modes": []}
+    metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP, "render_modes": []}  # noqa: RUF012
 
     def __init__(
         self,

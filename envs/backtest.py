@@ -1,0 +1,181 @@
+"""`Backtest`: every bar of a market in order, by the same step as the environments, with every trade on record."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from data_pipeline.errors import InputError
+from envs import lanes
+from envs.actions import ORDER_WIDTH, ActionDecoder
+from envs.batch import LaneBatch
+from envs.config import MarketConfig
+from envs.kernel import close_lanes, open_lanes, replay_orders
+from envs.market import Market
+from envs.observation import observation_columns
+from envs.policy import Policy
+from envs.trades import TradeLog
+
+_CHUNK_BARS = 4_096
+"""Steps between two emptyings of the lanes' trade rings (a lane closes at most two trades a step)."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What trading cost each lane, and how often the fill rules had to guess: arrays (L,)."""
+
+    fees: np.ndarray
+    """Maker and taker fees, quote units."""
+    spread_cost: np.ndarray
+    """Given up to the half-spread, quote units."""
+    trades: np.ndarray
+    """Closed trades, int64."""
+    ambiguous: np.ndarray
+    """Trades whose exit bar touched both barriers (the stop was taken), int64."""
+    refused: np.ndarray
+    """Entries refused because the account was too small, int64."""
+
+
+@dataclass(frozen=True)
+class BacktestResult:
+    """What came of a backtest of L lanes over T bars.
+
+    open_time_ms     int64 (T,)
+    equity           float64 (T, L) marked at each bar's close; the last row after closing what was open
+    position         float64 (T, L) signed quantity held at each close
+    trades           one row per closed trade, see `envs.trades.TRADE_SCHEMA`
+    initial_capital  float64 (L,)
+    costs            totals per lane
+    ruined           bool (L,): the account fell to its stop-out level and stayed flat from there
+    """
+
+    open_time_ms: np.ndarray
+    equity: np.ndarray
+    position: np.ndarray
+    trades: pa.Table
+    initial_capital: np.ndarray
+    costs: Costs
+    ruined: np.ndarray
+
+
+class Backtest:
+    """Runs policies or ready orders over all bars of `market`, one lane for each entry of `capitals`."""
+
+    def __init__(self, market: Market, config: MarketConfig, capitals: Sequence[float] | None = None) -> None:
+        """`capitals` defaults to the config's one initial capital. Raises InputError when that is a range."""
+        if capitals is None:
+            low, high = config.capital_range
+            if low != high:
+                raise InputError(
+                    f"initial_capital {config.initial_capital} is a range",
+                    where="backtest",
+                    remedy="pass capitals, one for each lane",
+                )
+            capitals = (low,)
+        self.market = market
+        self.config = config
+        self.capitals = np.array(capitals, dtype=np.float64)
+        if self.capitals.ndim != 1 or not np.all((self.capitals > 0) & np.isfinite(self.capitals)):
+            raise InputError(f"capitals {capitals} are not positive numbers", where="backtest")
+
+    def run(self, policy: Policy) -> BacktestResult:
+        """Ask `policy` at every close what to hold, on the observations that an env's lane would show it."""
+        batch, log, equity, position = self._begin()
+        decoder = ActionDecoder(self.config)
+        count = len(self.capitals)
+        orders = np.zeros((count, ORDER_WIDTH))
+        observations = np.empty((count, len(observation_columns(self.market))), dtype=np.float32)
+        batch.step(orders, observations)
+        for row in range(1, len(self.market)):
+            # A copy: a policy may keep what it was shown.
+            decoder.decode(decoder.as_batch(policy.act(observations.copy()), count), orders)
+            batch.step(orders, observations)
+            equity[row] = batch.state.account[lanes.EQUITY]
+            position[row] = batch.state.account[lanes.QTY]
+            if row % _CHUNK_BARS == 0:
+                log.collect(batch.state)
+        return self._finish(batch, log, equity, position)
+
+    def replay(self, orders: np.ndarray) -> BacktestResult:
+        """Trade the order rows float64 (T, L, 4) (see `envs.actions`) wholly inside compiled code.
+
+        Row t is decided at the close of bar t and acts from bar t+1 on; the last row has no bar to act on.
+        Raises InputError for another shape, targets outside [-1, 1], distances that are not positive and ttl under 1.
+        """
+        rows, count = len(self.market), len(self.capitals)
+        orders = np.require(orders, dtype=np.float64, requirements=["C", "W"])
+        if orders.shape != (rows, count, ORDER_WIDTH):
+            raise InputError(
+                f"orders have shape {orders.shape}, not {(rows, count, ORDER_WIDTH)}",
+                where="replay",
+                remedy="give a row per bar and lane: target, tp_bps, sl_bps, ttl_bars",
+            )
+        _check_orders(orders)
+        batch, log, equity, position = self._begin()
+        state, market = batch.state, self.market
+        unwatched = np.empty((0, len(observation_columns(market))), dtype=np.float32)
+        batch.step(orders[0], unwatched)
+        for start in range(0, rows - 1, _CHUNK_BARS):
+            stop = min(start + _CHUNK_BARS, rows - 1)
+            replay_orders(
+                state.account,
+                state.clock,
+                market.prices,
+                market.tradable,
+                market.observations,
+                batch.terms,
+                orders[start:stop],
+                unwatched,
+                state.trades,
+                equity[start + 1 : stop + 1],
+                position[start + 1 : stop + 1],
+            )
+            log.collect(state)
+        return self._finish(batch, log, equity, position)
+
+    def _begin(self) -> tuple[LaneBatch, TradeLog, np.ndarray, np.ndarray]:
+        """A batch whose lanes stand before row 0, an empty log, and equity and position (T, L) at row 0."""
+        rows, count = len(self.market), len(self.capitals)
+        slots = 2 * min(_CHUNK_BARS, rows) + 1
+        batch = LaneBatch(self.market, self.config, count, trade_slots=slots)
+        open_lanes(batch.state.account, batch.state.clock, self.capitals, 0, rows - 1)
+        equity, position = np.empty((rows, count)), np.empty((rows, count))
+        equity[0], position[0] = self.capitals, 0.0
+        return batch, TradeLog(self.market, count), equity, position
+
+    def _finish(self, batch: LaneBatch, log: TradeLog, equity: np.ndarray, position: np.ndarray) -> BacktestResult:
+        """Close what is open at the last close and put the result together."""
+        state = batch.state
+        close_lanes(state.account, state.clock, self.market.prices, batch.terms, state.trades)
+        log.collect(state)
+        equity[-1] = state.account[lanes.EQUITY]
+        position[-1] = state.account[lanes.QTY]
+        return BacktestResult(
+            open_time_ms=self.market.open_time_ms,
+            equity=equity,
+            position=position,
+            trades=log.table(),
+            initial_capital=self.capitals.copy(),
+            costs=Costs(
+                fees=state.account[lanes.FEES].copy(),
+                spread_cost=state.account[lanes.SPREAD_COST].copy(),
+                trades=state.clock[lanes.TRADES].copy(),
+                ambiguous=state.clock[lanes.AMBIGUOUS].copy(),
+                refused=state.clock[lanes.REFUSED].copy(),
+            ),
+            ruined=state.clock[lanes.PHASE] == lanes.HALTED,
+        )
+
+
+def _check_orders(orders: np.ndarray) -> None:
+    """Raise InputError at the first order row that means nothing."""
+    target, tp_bps, sl_bps, ttl = (orders[..., column] for column in range(ORDER_WIDTH))
+    with np.errstate(invalid="ignore"):
+        sane = (np.abs(target) <= 1.0) & (tp_bps > 0.0) & (sl_bps > 0.0) & (ttl >= 1.0)
+    if not sane.all():
+        row, lane = np.argwhere(~sane)[0]
+        raise InputError(
+            f"order {orders[row, lane].tolist()} is not [target in -1..1, tp_bps > 0, sl_bps > 0, ttl_bars >= 1]",
+            where=f"replay, row {row}, lane {lane}",
+        )
