@@ -1,0 +1,2 @@
+"""Feature rows in, calibrated out-of-sample probabilities out: sequence models, walk-forward training, ensemble,
+ONNX."""

@@ -1,0 +1,155 @@
+"""A trained fold on disk: whole or not there at all, so that a killed run goes on at the first fold it lacks."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from data_pipeline.errors import InputError
+from features.scaling import Scaler
+from supervised.base import CausalModel
+from supervised.chunks import complete_runs
+from supervised.config import EnsembleConfig, ModelConfig, TrainConfig, WalkForwardConfig
+from supervised.models import build_model
+from supervised.predictions import Predictions
+from supervised.splits import Fold
+from supervised.training import Epoch, predict
+
+ABOUT, PREDICTIONS = "fold.json", "predictions.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedFold:
+    """What training on one fold left behind; enough to predict later rows with."""
+
+    fold: Fold
+    config: WalkForwardConfig
+    feature_names: tuple[str, ...]
+    scaler: Scaler
+    """Fitted on the fold's training rows."""
+    models: Mapping[str, CausalModel]
+    """By kind, in eval mode."""
+    history: Mapping[str, list[Epoch]]
+    """Losses of each pass, by kind."""
+    predictions: Predictions
+    """The members' predictions of the fold's own rows, as fold 0 of one."""
+
+    @property
+    def config_hash(self) -> str:
+        """Of the settings and the data that made the fold."""
+        return self.predictions.config_hash
+
+    def predict(self, X: np.ndarray, segments: np.ndarray, lo: int = 0, hi: int | None = None) -> np.ndarray:
+        """P(up) float32 (hi - lo, H, M) of the rows [lo, hi) by each model, NaN where features or context are missing.
+
+        X: float (T, F) unscaled features. segments: int64 (K, 2) contiguous stretches.
+        """
+        hi = len(X) if hi is None else hi
+        runs = complete_runs(X, segments)
+        scaled = torch.from_numpy(self.scaler.transform(X))
+        return np.stack(
+            [
+                predict(
+                    self.models[settings.kind],
+                    scaled,
+                    runs,
+                    lo,
+                    hi,
+                    self.config.train,
+                    min_context=settings.min_context,
+                )
+                for settings in self.config.models
+            ],
+            axis=-1,
+        )
+
+
+def fold_path(out_dir: Path, number: int) -> Path:
+    """Folder of a fold."""
+    return Path(out_dir) / f"fold_{number}"
+
+
+def save_fold(out_dir: Path, trained: TrainedFold) -> None:
+    """Write `fold_{number}/`: weights, scaler, settings, history and predictions appear together or not at all."""
+    path = fold_path(out_dir, trained.fold.number)
+    temporary = path.with_name(f".{path.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)  # of a run that was killed while writing
+    temporary.mkdir(parents=True)
+    about = {
+        "config_hash": trained.config_hash,
+        "config": asdict(trained.config),
+        "fold": asdict(trained.fold),
+        "feature_names": list(trained.feature_names),
+        "n_features": next(iter(trained.models.values())).n_features,
+        "scaler": trained.scaler.to_dict(),
+        "history": {kind: [asdict(epoch) for epoch in epochs] for kind, epochs in trained.history.items()},
+        "torch": torch.__version__,
+    }
+    (temporary / ABOUT).write_text(json.dumps(about, indent=2) + "\n")
+    trained.predictions.save(temporary / PREDICTIONS)
+    for kind, model in trained.models.items():
+        torch.save(model.state_dict(), temporary / f"{kind}.pt")
+    for file in temporary.iterdir():
+        _sync(file)
+    temporary.rename(path)
+    _sync(path.parent)
+
+
+def load_fold(out_dir: Path, number: int, *, device: str = "cpu") -> TrainedFold:
+    """Read a fold that `save_fold` wrote, models on `device`. Raises InputError when it is not there or damaged."""
+    path = fold_path(out_dir, number)
+    try:
+        about = json.loads((path / ABOUT).read_text())
+        config = config_from_dict(about["config"])
+        models: dict[str, CausalModel] = {}
+        for settings in config.models:
+            model = build_model(settings, about["n_features"], len(config.horizons)).eval()
+            model.load_state_dict(torch.load(path / f"{settings.kind}.pt", weights_only=True, map_location="cpu"))
+            models[settings.kind] = model.to(device)
+        return TrainedFold(
+            fold=Fold(**about["fold"]),
+            config=config,
+            feature_names=tuple(about["feature_names"]),
+            scaler=Scaler.from_dict(about["scaler"]),
+            models=models,
+            history={kind: [Epoch(**epoch) for epoch in epochs] for kind, epochs in about["history"].items()},
+            predictions=Predictions.load(path / PREDICTIONS),
+        )
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"not a complete trained fold ({type(error).__name__}: {error})",
+            where=str(path),
+            remedy="delete the folder and run again",
+        ) from error
+
+
+def config_from_dict(values: dict[str, Any]) -> WalkForwardConfig:
+    """Back from `dataclasses.asdict` through JSON."""
+    return WalkForwardConfig(
+        **{
+            **values,
+            "horizons": tuple(values["horizons"]),
+            "models": tuple(ModelConfig(**model) for model in values["models"]),
+            "train": TrainConfig(**values["train"]),
+            "ensemble": EnsembleConfig(**values["ensemble"]),
+        }
+    )
+
+
+def _sync(path: Path) -> None:
+    """Force a file or folder to disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
