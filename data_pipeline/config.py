@@ -28,7 +28,7 @@ class SyntheticConfig:
     initial_price: float = 10_000.0
     """Price before the first bar, in quote units."""
     tick_size: float = 0.01
-    """Price step. Rounding is to the nearest tick of an unrounded path, so it does not add up."""
+    """Price step. Each bar shows an unrounded path, rounded without bias, so rounding neither adds up nor predicts."""
     lot_step: float = 0.0001
     """Volume step, in base units."""
     sigma_bps: float = 8.0

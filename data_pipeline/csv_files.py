@@ -80,9 +80,9 @@ def _explain_bad_csv(
     content: bytes, where: str, names: list[str], meaning: dict[str, str], separator: str, header: bool
 ) -> None:
     """Raise InputError for the first row that a second, slow reading finds wrong; return when it finds none."""
-    text = io.StringIO(content.decode("utf-8", errors="replace"), newline="")
+    stream = io.StringIO(content.decode("utf-8", errors="replace"), newline="")
     try:
-        rows = [row for row in csv.reader(text, delimiter=separator) if row][int(header) :]
+        rows = [row for row in csv.reader(stream, delimiter=separator) if row][int(header) :]
     except csv.Error:  # a quote that never closes: no row can be told
         return
     for number, row in enumerate(rows):

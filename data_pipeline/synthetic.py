@@ -127,12 +127,13 @@ def synthetic_market(config: SyntheticConfig) -> SyntheticMarket:
     constants, season = _constants(config), _season()
     generator = np.random.Generator(np.random.SFC64(config.seed))
     memory = np.concatenate(([math.log(config.initial_price)], generator.standard_normal(_MEMORY)))
-    normals, exponentials = np.empty((BLOCK, _NORMALS)), np.empty((BLOCK, 2 * SUBSTEPS))
+    normals, exponentials, dither = np.empty((BLOCK, _NORMALS)), np.empty((BLOCK, 2 * SUBSTEPS)), np.empty(BLOCK)
     for start in range(0, config.bars, BLOCK):
         generator.standard_normal(out=normals)
         generator.standard_exponential(out=exponentials)
+        generator.random(out=dither)
         rows = slice(start, min(start + BLOCK, config.bars))
-        _draw_block(start, normals, exponentials, season, constants, memory, columns[:, rows], trades[rows])
+        _draw_block(start, normals, exponentials, dither, season, constants, memory, columns[:, rows], trades[rows])
     times = pa.array(np.arange(config.bars, dtype=np.int64) * MINUTE_MS + config.start_ms)
     arrays = dict(zip(_COLUMNS, columns, strict=True))
     arrays |= {"open_time": times.view(BAR_SCHEMA.field("open_time").type), "trades": trades}
@@ -193,6 +194,7 @@ def _draw_block(
     first: int,
     normals: np.ndarray,
     exponentials: np.ndarray,
+    dither: np.ndarray,
     season: np.ndarray,
     c: _Constants,
     memory: np.ndarray,
@@ -230,11 +232,12 @@ def _draw_block(
         z = (x - log_price) / s + c.drift * s
         log_price = x
 
-        # Rounding to the nearest tick is monotone, so low <= open, close <= high holds after it as before.
-        o = _to_tick(math.exp(x_open), c.ticks_per_unit)
-        h = _to_tick(math.exp(x_high), c.ticks_per_unit)
-        lo = _to_tick(math.exp(x_low), c.ticks_per_unit)
-        cl = _to_tick(math.exp(x), c.ticks_per_unit)
+        # Dithered rounding: floor(price / tick + u) with one uniform u per bar. Its mean is the price itself, so the
+        # error of the next open cannot be told beforehand; rounding to the nearest tick would plant a bounce. One u
+        # for all four prices keeps their order.
+        u = dither[i]
+        o, h = _to_tick(math.exp(x_open), u, c.ticks_per_unit), _to_tick(math.exp(x_high), u, c.ticks_per_unit)
+        lo, cl = _to_tick(math.exp(x_low), u, c.ticks_per_unit), _to_tick(math.exp(x), u, c.ticks_per_unit)
 
         hidden = c.state_memory * hidden + state_new * n[4]
         logit = c.reading_return * z + c.reading_gain * hidden + c.reading_noise * n[5]
@@ -261,6 +264,6 @@ def _draw_block(
 
 
 @numba.njit(cache=True)
-def _to_tick(price: float, ticks_per_unit: float) -> float:
-    """The multiple of the tick nearest to `price`, at least one tick."""
-    return max(1.0, math.floor(price * ticks_per_unit + 0.5)) / ticks_per_unit
+def _to_tick(price: float, dither: float, ticks_per_unit: float) -> float:
+    """One of the two multiples of the tick around `price`, at least one tick; on average over `dither` the price."""
+    return max(1.0, math.floor(price * ticks_per_unit + dither)) / ticks_per_unit
