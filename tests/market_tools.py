@@ -1,0 +1,84 @@
+"""Small markets for tests of envs."""
+
+import numpy as np
+
+from data_pipeline.instruments import Instrument
+from data_pipeline.schema import BarArrays
+from envs.market import Market
+
+MINUTE_MS = 60_000
+FIRST_MS = 1_700_000_040_000
+
+PERPETUAL = Instrument("TEST", 0.1, 0.01, 5.0, maker_fee_bps=2.0, taker_fee_bps=5.0, contract="linear")
+SPOT = Instrument("TESTSPOT", 0.1, 0.01, 5.0, maker_fee_bps=10.0, taker_fee_bps=10.0, contract="spot")
+
+
+def build_market(
+    bars: np.ndarray,
+    *,
+    instrument: Instrument = PERPETUAL,
+    minutes: np.ndarray | None = None,
+    observations: np.ndarray | None = None,
+) -> Market:
+    """A market of bars float (T, 4) open, high, low, close, opening at `minutes` (consecutive by default)."""
+    bars = np.asarray(bars, dtype=np.float64)
+    minutes = np.arange(len(bars)) if minutes is None else np.asarray(minutes)
+    ones = np.ones(len(bars))
+    columns = [np.ascontiguousarray(column) for column in bars.T]
+    rows = BarArrays(FIRST_MS + MINUTE_MS * minutes.astype(np.int64), *columns, ones, ones, ones, ones, ones)
+    if observations is None:
+        observations = np.zeros((len(bars), 1), dtype=np.float32)
+    names = tuple(f"x{k}" for k in range(observations.shape[1]))
+    return Market.build(rows, observations, names, instrument)
+
+
+def random_bars(rng: np.random.Generator, rows: int, *, tick: float = 0.1, start: float = 1_000.0) -> np.ndarray:
+    """Bars (rows, 4) on the tick: calm and wild stretches, jumps between bars, motionless bars, and touches by a tick."""
+    ticks = start / tick
+    scale = ticks * rng.choice([0.0002, 0.001, 0.004], size=rows, p=[0.3, 0.5, 0.2])
+    moves = rng.normal(0, 1, rows) * scale
+    jumps = np.where(rng.random(rows) < 0.05, rng.normal(0, 0.004 * ticks, rows), rng.integers(-1, 2, rows))
+    opens, closes = np.empty(rows), np.empty(rows)
+    last = ticks
+    for t in range(rows):
+        opens[t] = max(np.round(last + jumps[t]), 0.2 * ticks)
+        closes[t] = max(np.round(opens[t] + moves[t]), 0.2 * ticks)
+        last = closes[t]
+    highs = np.maximum(opens, closes) + np.round(np.abs(rng.normal(0, 1, rows)) * scale)
+    lows = np.minimum(opens, closes) - np.round(np.abs(rng.normal(0, 1, rows)) * scale)
+    lows = np.maximum(lows, 0.1 * ticks)
+    still = rng.random(rows) < 0.05
+    highs[still] = lows[still] = closes[still] = opens[still]
+    # Prices as decimals parsed from text: n / 10 is the float64 nearest to the tick's decimal.
+    return np.stack([opens, highs, lows, closes], axis=1) / np.round(1 / tick)
+
+
+def random_market(
+    seed: int, rows: int = 300, *, instrument: Instrument = PERPETUAL, columns: int = 3, holes: bool = True
+) -> Market:
+    """Random bars with random observations; with `holes`, also gaps, a warm-up and rows that cannot be traded."""
+    rng = np.random.default_rng(seed)
+    bars = random_bars(rng, rows)
+    observations = rng.normal(size=(rows, columns)).astype(np.float32)
+    minutes = np.arange(rows)
+    if holes:
+        minutes = np.cumsum(1 + (rng.random(rows) < 0.02) * rng.integers(1, 50, rows))
+        observations[: min(5, rows // 4), 0] = np.nan
+        observations[rng.random(rows) < 0.01, -1] = np.nan
+    return build_market(bars, instrument=instrument, minutes=minutes, observations=observations)
+
+
+def random_orders(rng: np.random.Generator, rows: int, lanes: int = 1, *, hold: float = 0.9) -> np.ndarray:
+    """Orders (rows, lanes, 4): a target that lasts some bars, brackets and ttl of all kinds."""
+    orders = np.empty((rows, lanes, 4))
+    target = np.zeros(lanes)
+    for t in range(rows):
+        fresh = rng.random(lanes) > hold
+        size = rng.choice([1.0, 0.5, 0.03], lanes) * rng.choice([-1.0, 0.0, 1.0], lanes, p=[0.4, 0.2, 0.4])
+        target = np.where(fresh, size, target)
+        orders[t, :, 0] = target
+    shape = (rows, lanes)
+    orders[:, :, 1] = rng.choice([3.0, 10.0, 30.0, 100.0, np.inf], shape)
+    orders[:, :, 2] = rng.choice([0.5, 5.0, 20.0, 100.0, np.inf], shape)
+    orders[:, :, 3] = rng.choice([1.0, 2.0, 7.0, 60.0, np.inf], shape)
+    return orders
