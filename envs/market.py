@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +56,10 @@ class Market:
             shape, wanted = getattr(self, name).shape, (rows, *widths.get(name, ()))
             if shape != wanted:
                 raise InputError(f"{name} has shape {shape}, not {wanted}", where=f"market {self.symbol}")
+
+    def __reduce__(self) -> tuple:
+        """Pickle and copy by the constructor, for a copied array forgets that it is read-only."""
+        return type(self), tuple(getattr(self, field.name) for field in fields(self))
 
     def __len__(self) -> int:
         return len(self.open_time_ms)
