@@ -99,7 +99,7 @@ class MarketConfig:
     @property
     def capital_range(self) -> tuple[float, float]:
         """(low, high) of the initial capital; equal when it is one number."""
-        if isinstance(self.initial_capital, tuple):
+        if isinstance(self.initial_capital, tuple | list):  # a list where the config came from JSON
             low, high = self.initial_capital
             return float(low), float(high)
         return float(self.initial_capital), float(self.initial_capital)

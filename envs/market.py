@@ -168,12 +168,14 @@ class Market:
         try:
             about = json.loads((source / "market.json").read_text(encoding="utf-8"))
             arrays = {name: np.load(source / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
+            symbol, interval_ms, columns = about["symbol"], about["interval_ms"], tuple(about["columns"])
             instrument = Instrument(**about["instrument"])
-            return cls(about["symbol"], instrument, about["interval_ms"], columns=tuple(about["columns"]), **arrays)
-        except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+        except (OSError, EOFError, KeyError, TypeError, ValueError) as error:
+            reason = str(error).split(".")[0]
             raise InputError(
-                f"not a saved market ({error})", where=str(source), remedy="write it with Market.save"
+                f"not a saved market ({reason})", where=str(source), remedy="write it with Market.save"
             ) from error
+        return cls(symbol, instrument, interval_ms, columns=columns, **arrays)
 
 
 MarketSource = Market | str | os.PathLike

@@ -33,7 +33,7 @@ def build_market(
 
 
 def random_bars(rng: np.random.Generator, rows: int, *, tick: float = 0.1, start: float = 1_000.0) -> np.ndarray:
-    """Bars (rows, 4) on the tick: calm and wild stretches, jumps between bars, motionless bars, and touches by a tick."""
+    """Bars (rows, 4) on the tick: calm and wild stretches, jumps between bars, motionless bars."""
     ticks = start / tick
     scale = ticks * rng.choice([0.0002, 0.001, 0.004], size=rows, p=[0.3, 0.5, 0.2])
     moves = rng.normal(0, 1, rows) * scale
