@@ -1,8 +1,10 @@
-"""A run's folder: its configuration, what it ran on, and which stages are done, so that a killed run can go on.
+"""A run's folder: its configuration, the data and the software it ran on, so that a killed run goes on as the same run.
 
     run/config.json        the experiment's configuration
     run/environment.json   git revision, versions, platform
-    run/stages/NAME.json   written last by each stage: what it reports, and proof that its files are whole
+    run/data.json          what identifies the data: digest of each file, or the synthetic market's configuration
+
+What takes long (walk-forward folds, training) keeps its own checkpoints below; the rest is computed again on resume.
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ import importlib.metadata
 import json
 import platform
 import subprocess
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def environment() -> dict[str, str]:
 
 
 def git_revision() -> str:
-    """Revision of the checkout this code runs from, "+changes" when it differs from it, "unknown" outside a checkout."""
+    """Revision of the checkout this code runs from ("+changes" when it differs), "unknown" outside a checkout."""
     home = Path(__file__).resolve().parent.parent
 
     def git(*words: str) -> str:
@@ -98,20 +99,27 @@ class RunFolder:
                     )
         else:
             if resume:
-                raise InputError("there is no run to resume", where=str(path), remedy="leave out --resume, or mend --out")
+                raise InputError(
+                    "there is no run to resume", where=str(path), remedy="leave out --resume, or mend --out"
+                )
             write_json(config_file, wanted)
             write_json(path / "environment.json", environment())
         return cls(path)
 
-    def stage(self, name: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """What `work` reports for stage `name`; taken from disk when the stage was finished before."""
-        marker = self.path / "stages" / f"{name}.json"
-        if marker.exists():
-            return json.loads(marker.read_text())
-        report = jsonable(work())
-        write_json(marker, report)
-        return report
+    def same_data(self, identity: dict[str, Any]) -> None:
+        """Remember what identifies the data; on resume, refuse other data than the run was started with.
 
-    def done(self, name: str) -> bool:
-        """Whether stage `name` has finished."""
-        return (self.path / "stages" / f"{name}.json").exists()
+        Raises InputError naming what differs.
+        """
+        file, wanted = self.path / "data.json", jsonable(identity)
+        if not file.exists():
+            write_json(file, wanted)
+            return
+        stored = json.loads(file.read_text())
+        for name in sorted(stored.keys() | wanted.keys()):
+            if stored.get(name) != wanted.get(name):
+                raise InputError(
+                    f"{name} is not what the run was started with",
+                    where=str(file),
+                    remedy="bring the old data back, or start anew with another --out",
+                )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 import tyro
@@ -18,9 +19,8 @@ A = TypeVar("A")
 
 def run(args_type: type[A], main: Callable[[A], int], doc: str | None) -> int:
     """Parse the command line into `args_type`, call `main`, and return the process's exit code."""
-    args = tyro.cli(args_type, description=doc)
     try:
-        return main(args)
+        return main(tyro.cli(args_type, prog=f"python -m scripts.{Path(sys.argv[0]).stem}", description=doc))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

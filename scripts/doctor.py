@@ -45,7 +45,6 @@ def package_origins() -> dict[str, str]:
 def worker_origins() -> dict[str, str]:
     """`package_origins`, evaluated in a Ray worker process of a private local cluster."""
     import ray
-
     from agents.cluster import start_ray
 
     start_ray()

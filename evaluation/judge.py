@@ -1,0 +1,201 @@
+"""The judgement of a run: every policy on the test days of every symbol, the chosen one beside its baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agents.policy import load_policy
+from agents.train import TrainResult
+from envs.backtest import BacktestResult
+from envs.config import MarketConfig
+from envs.market import Market
+from evaluation.account import account_of, combine
+from evaluation.baselines import recorded_backtest, run_baselines
+from evaluation.config import ExperimentConfig
+from evaluation.dataset import INTERVAL_MS, SymbolRows
+from evaluation.report_data import ReportData, SeedData, SymbolData
+from evaluation.run_folder import RunFolder, environment, jsonable
+from evaluation.sharpe import sharpe_estimate
+from evaluation.signal_quality import EnsembleWeights, PredictionQuality, feature_quality, prediction_quality
+from evaluation.trials import Trial, TrialCount, TrialLog, trial_key
+from supervised.predictions import Predictions
+
+TRIALS = "trials.jsonl"
+WEIGHT_POINTS = 300  # of the ensemble's weights over the test days, enough for a picture
+NOT_A_TRIAL = ("out", "resume", "device", "threads")
+
+
+def judge_run(
+    *,
+    config: ExperimentConfig,
+    market_config: MarketConfig,
+    symbols: Sequence[SymbolRows],
+    markets: dict[str, Market],
+    predictions: dict[str, Predictions],
+    quality: dict[str, dict[str, Any]],
+    trained: Sequence[TrainResult],
+    synthetic: bool,
+    run: RunFolder,
+    identity: dict[str, Any],
+    step: Callable[[float, str], None] = lambda _done, _detail: None,
+) -> ReportData:
+    """Backtest on the test days, log the trials, and put the report's data together.
+
+    The policy with the best validation is the one that is judged; the test days choose nothing. Trials are logged in
+    the folder that holds the run's folder, so that experiments side by side count together.
+    """
+    tests = [markets[symbol.symbol].slice(symbol.split.validation, symbol.split.rows) for symbol in symbols]
+    chosen = int(np.argmax([validation_score(result) for result in trained]))
+    outcomes = []
+    for number, result in enumerate(trained):
+        step(0.5 * number / len(trained), f"backtest {number + 1}/{len(trained)}")
+        policy = load_policy(result.best_checkpoint)
+        outcomes.append([recorded_backtest(test, market_config, policy) for test in tests])
+    parts = []
+    for number, (symbol, test) in enumerate(zip(symbols, tests, strict=True)):
+        step(0.5 + 0.4 * number / len(symbols), f"baselines of {symbol.symbol}")
+        result, orders = outcomes[chosen][number]
+        parts.append(
+            symbol_data(
+                symbol,
+                test,
+                markets[symbol.symbol],
+                predictions[symbol.symbol],
+                result,
+                orders,
+                config,
+                market_config,
+                quality[symbol.symbol],
+            )
+        )
+    kind = config.market if config.synthetic else ("from file" if synthetic else "")
+    names = [symbol.symbol for symbol in symbols]
+    subject = " ".join([*(["SYNTHETIC", kind] if kind else []), *names])
+    results = [[result for result, _ in outcome] for outcome in outcomes]
+    trials = log_trials(config, results, subject, run.path.parent / TRIALS, identity)
+    seeds = tuple(
+        SeedData(config.seed + number, number == chosen, tuple(result)) for number, result in enumerate(results)
+    )
+    step(0.95, "report")
+    return ReportData(
+        title=f"{', '.join(names)} · {config.agent.upper()} · seed {config.seed}",
+        policy=f"{config.agent.upper()}, {config.resolved_action_mode.replace('_', '-')} actions",
+        symbols=tuple(parts),
+        trials=trials,
+        synthetic=kind,
+        seeds=seeds,
+        provenance=provenance(config, symbols, identity),
+        seed=config.seed,
+    )
+
+
+def validation_score(result: TrainResult) -> float:
+    """Best net log return on the validation days."""
+    return max((record.get("validation/return_log", -np.inf) for record in result.history), default=-np.inf)
+
+
+def symbol_data(
+    symbol: SymbolRows,
+    test: Market,
+    whole: Market,
+    predictions: Predictions,
+    result: BacktestResult,
+    orders: np.ndarray,
+    config: ExperimentConfig,
+    market_config: MarketConfig,
+    quality: dict[str, Any],
+) -> SymbolData:
+    """One symbol's part of the report. The threshold rule is chosen on all days before the test."""
+    start, stop = symbol.split.validation, symbol.split.rows
+    labels, ends = symbol.labels_bps[start:stop].astype(np.float64), symbol.label_ends[start:stop] - start
+    market_orders = 2.0 * (symbol.instrument.taker_fee_bps + config.half_spread_bps)
+    judged: list[PredictionQuality] = []
+    weights = []
+    for column, horizon in enumerate(config.horizons):
+        for name in (*config.models, "ensemble"):
+            p_up = predictions.values[start:stop, predictions.columns.index(f"p_up_{name}_h{horizon}")]
+            found = prediction_quality(
+                name,
+                p_up.astype(np.float64),
+                labels[:, column],
+                ends[:, column],
+                horizon=horizon,
+                round_trip_bps=market_orders,
+                interval_ms=INTERVAL_MS,
+            )
+            judged += [found] if found is not None else []
+        if len(config.models) > 1:
+            columns = [predictions.weight_columns.index(f"weight_{name}_h{horizon}") for name in config.models]
+            rows = np.unique(np.linspace(start, stop - 1, WEIGHT_POINTS).astype(np.int64))
+            shares = predictions.weights[rows][:, columns].astype(np.float64)
+            weights.append(EnsembleWeights(horizon, symbol.bars.open_time_ms[rows], config.models, shares))
+    return SymbolData(
+        market=test,
+        result=result,
+        baselines=run_baselines(
+            test,
+            market_config,
+            result,
+            orders,
+            selection=whole.slice(0, start),
+            columns=[f"p_up_ensemble_h{horizon}" for horizon in config.horizons],
+            seed=config.seed,
+        ),
+        predictions=tuple(judged),
+        weights=tuple(weights),
+        features=feature_quality(
+            symbol.features[start:stop], labels[:, 0], ends[:, 0], symbol.feature_names, horizon=config.horizons[0]
+        ),
+        data_quality=quality,
+    )
+
+
+def log_trials(
+    config: ExperimentConfig,
+    results: Sequence[Sequence[BacktestResult]],
+    subject: str,
+    path: Path,
+    identity: dict[str, Any],
+) -> TrialCount:
+    """Append one trial for each policy to the log at `path`, and count all trials ever made on `subject`."""
+    log = TrialLog(path)
+    for number, result in enumerate(results):
+        account = combine([account_of(part, "policy") for part in result], "policy")
+        daily = account.daily[1]
+        sharpe = sharpe_estimate(daily).per_period
+        what = jsonable(replace(config, seed=config.seed + number))
+        key = trial_key({name: value for name, value in what.items() if name not in NOT_A_TRIAL}, jsonable(identity))
+        details = {
+            "agent": config.agent,
+            "seed": config.seed + number,
+            "time": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        }
+        log.append(Trial(subject, key, float(sharpe), len(daily), account.net_return, details))
+    return log.count(subject)
+
+
+def provenance(config: ExperimentConfig, symbols: Sequence[SymbolRows], identity: dict[str, Any]) -> dict[str, Any]:
+    """Where the numbers come from: spans, configuration, data, software."""
+
+    def day(symbol: SymbolRows, row: int) -> str:
+        return f"{datetime.fromtimestamp(symbol.bars.open_time_ms[row] / 1000, UTC):%Y-%m-%d %H:%M}"
+
+    spans = {
+        symbol.symbol: f"training from {day(symbol, 0)}, validation from {day(symbol, symbol.split.train)}, "
+        f"test from {day(symbol, symbol.split.validation)} to {day(symbol, symbol.split.rows - 1)} UTC"
+        for symbol in symbols
+    }
+    instruments = {symbol.symbol: jsonable(symbol.instrument) for symbol in symbols}
+    return {
+        "Spans": spans,
+        "Instruments": instruments,
+        "Configuration": jsonable(config),
+        "Data": jsonable(identity),
+        "Software": environment(),
+    }

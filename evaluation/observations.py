@@ -1,0 +1,63 @@
+"""What a policy sees: features and predictions side by side, scaled by training rows only, in a `Market`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_pipeline.errors import InputError
+from data_pipeline.files import write_json
+from envs.config import MarketConfig
+from envs.fills import order_quantity
+from envs.lanes import trading_terms
+from envs.market import Market
+from evaluation.dataset import INTERVAL_MS, SymbolRows
+from features.scaling import Scaler
+from supervised.predictions import Predictions
+
+SCALER = "scaler.json"
+
+
+def observation_rows(features: NDArray[np.float64], predictions: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Features (T, F) and probabilities (T, K) side by side, unscaled; a probability enters as its log-odds."""
+    p = predictions.astype(np.float64)
+    return np.concatenate([features, np.log(p) - np.log1p(-p)], axis=1)
+
+
+def build_market(symbol: SymbolRows, predictions: Predictions, folder: Path) -> Market:
+    """The market of one symbol over all its rows, saved under `folder`/SYMBOL with the scaler of its observations.
+
+    The scaler is fitted on the training rows that have predictions. Raises InputError when there are none.
+    """
+    rows = observation_rows(symbol.features, predictions.values)
+    complete = np.isfinite(rows).all(axis=1)
+    complete[symbol.split.train :] = False
+    if not complete.any():
+        raise InputError(
+            f"none of the {symbol.split.train} training bars has features and predictions",
+            where=symbol.symbol,
+            remedy="give more bars, or a larger --train-fraction",
+        )
+    scaler = Scaler.fit(rows, complete)
+    columns = (*symbol.feature_names, *predictions.columns)
+    market = Market.build(symbol.bars, scaler.transform(rows), columns, symbol.instrument, INTERVAL_MS)
+    target = market.save(folder / symbol.slug)
+    write_json(target / SCALER, scaler.to_dict())
+    return Market.load(target)
+
+
+def check_capital(symbol: SymbolRows, config: MarketConfig) -> None:
+    """Raise InputError when the initial capital cannot buy the smallest order at the median price of the test days."""
+    price = float(np.median(symbol.bars.close[symbol.split.validation :]))
+    capital = config.capital_range[0]
+    terms = trading_terms(symbol.instrument, config)
+    if order_quantity(capital, 1.0, price, terms) == 0.0:
+        rules = symbol.instrument
+        smallest = max(rules.min_notional, rules.lot_step * price)
+        raise InputError(
+            f"initial capital {capital:g} buys no order: the smallest is worth {smallest:g} at a price of {price:g}",
+            where=symbol.symbol,
+            remedy="raise --initial-capital, or take another --contract or symbol",
+        )
