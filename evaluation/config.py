@@ -18,7 +18,7 @@ class ExperimentConfig:
     """From bars to a judged policy. Without --bars the embedded SYNTHETIC market is used (no network, no keys)."""
 
     bars: tuple[Path, ...] = ()
-    """Bars to run on: Parquet, CSV or the exchange's zipped CSV files, or folders of Parquet; one symbol's are joined."""
+    """Bars to run on: Parquet, CSV or the exchange's zipped CSV files, or folders of Parquet; a symbol's are joined."""
     symbols: tuple[str, ...] = ()
     """Keep these symbols only (default: every symbol found in --bars)."""
     start: str | None = None
@@ -80,7 +80,7 @@ class ExperimentConfig:
     """Go on with the run in --out after an interruption."""
 
     def check(self) -> None:
-        """Raise InputError for the first option that cannot be used (here, because tyro boxes what constructors raise)."""
+        """Raise InputError for the first option that cannot be used (tyro boxes what a constructor raises)."""
 
         def refuse(option: str, remedy: str) -> InputError:
             return InputError(f"--{option.replace('_', '-')} {getattr(self, option)!r} cannot be used", remedy=remedy)

@@ -31,7 +31,7 @@ INTERVAL_MS = 60_000
 
 @dataclass(frozen=True)
 class Split:
-    """Rows of one symbol: [0, train) may be learned from, [train, validation) chooses, [validation, rows) is the test."""
+    """Rows of one symbol: [0, train) is learned from, [train, validation) chooses, [validation, rows) is the test."""
 
     train: int
     validation: int

@@ -1,4 +1,4 @@
-"""The main job: bars -> quality -> features -> walk-forward predictions -> policies -> backtest on unseen days -> report.
+"""The main job: bars, quality, features, walk-forward predictions, policies, backtest on unseen days, report.
 
 Whatever takes long is kept in the run's folder as it is done, so that an interrupted run goes on:
 
@@ -142,7 +142,7 @@ def predict_symbol(
 ) -> Predictions:
     """Out-of-sample predictions for one symbol; folds that were done before are taken from `folder`."""
     settings = walk_forward_settings(config)
-    members = [model.kind for model in settings.models]
+    members: list[str] = [model.kind for model in settings.models]
     with stages.stage(f"Models {symbol.symbol}", settings.folds * len(members)) as stage:
 
         def show(now: Progress) -> None:

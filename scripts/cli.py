@@ -1,6 +1,7 @@
 """What every command shares: parse `Args`, run `main`, turn what went wrong into one line and an exit code.
 
-Exit codes: 0 done, 1 a gate or check failed, 2 the input was unusable (one line says what, where and what to do), 130 interrupted.
+Exit codes: 0 done; 1 a gate or check failed; 2 the input was unusable (one line says what, where and what to do);
+130 interrupted.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Check this installation: versions, devices, and that our packages are the ones imported, here and in a Ray worker.
 
-`agents`, `envs` and `supervised` are names that other wheels use too; a wheel that shadows ours breaks a run in ways that
-are hard to see. Example:
+`agents`, `envs` and `supervised` are names that other wheels use too; a wheel that shadows ours breaks a run in ways
+that are hard to see. Example:
 
     python -m scripts.doctor
 """
@@ -45,7 +45,7 @@ def package_origins() -> dict[str, str]:
 def worker_origins() -> dict[str, str]:
     """`package_origins`, evaluated in a Ray worker process of a private local cluster."""
     import ray
-    from agents.cluster import start_ray
+    from agents.runtime import start_ray
 
     start_ray()
     try:
@@ -91,8 +91,6 @@ def main(args: Args) -> int:
         table.add_row(name, version)
         if version == "missing":
             problems.append(f"{name} is not installed: `make clean && make run` installs it")
-    if sys.version_info < (3, 11):
-        problems.append(f"Python {versions['python']} is too old: 3.11 or newer is needed")
     console.print(table)
 
     table = Table(title="Devices", show_header=False)

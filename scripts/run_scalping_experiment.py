@@ -1,4 +1,4 @@
-"""The main job, end to end: bars, features, walk-forward predictions, an RL policy, a backtest on days never seen, a report.
+"""The main job, end to end: bars, features, walk-forward predictions, an RL policy, a backtest, a report.
 
 On the embedded synthetic market (no network, no keys):
 
@@ -8,8 +8,8 @@ On real bars (Parquet, CSV or the exchange's zipped CSV):
 
     python -m scripts.run_scalping_experiment --bars BTCUSDT-1m-2026-03.zip --agent ppo --out runs/btc-march
 
-Interrupted (Ctrl-C, a crash, a kill)? The same command with --resume goes on from the last checkpoint. Watch the training
-with `tensorboard --logdir runs`.
+Interrupted (Ctrl-C, a crash, a kill)? The same command with --resume goes on from the last checkpoint. Watch the
+training with `tensorboard --logdir runs`.
 """
 
 from __future__ import annotations
