@@ -53,8 +53,8 @@ def price_step(bar: Bar, plan: np.ndarray, state: np.ndarray, row: np.ndarray, c
 @njit(error_model="numpy", forceinline=True)
 def zscore(state: np.ndarray, at: int, window: int, slot: int, value: float) -> float:
     """Take `value` into the window at `at`; return its distance from the mean in standard deviations (n - 1)."""
-    mean, ss = window_moments(state, at, window, slot, value)
-    return (value - mean) / math.sqrt(ss / (window - 1)) if ss > 0.0 else 0.0
+    deviation, ss = window_moments(state, at, window, slot, value)
+    return deviation / math.sqrt(ss / (window - 1)) if ss > 0.0 else 0.0
 
 
 @njit(error_model="numpy", forceinline=True)

@@ -83,8 +83,8 @@ def dependence_step(bar: Bar, plan: np.ndarray, state: np.ndarray, row: np.ndarr
     # The overlapping q-bar returns inside the window are n - q + 1; Lo & MacKinlay's divisor makes the ratio unbiased.
     m = n - q + 1
     change = bar.log_close - log_close_before(bar, plan, state, q)
-    q_mean, q_ss = window_moments(state, plan[BLOCKS + AGGREGATED_MOMENTS], m, bar.seen % m, change)
-    off = q_mean - q * mean
+    deviation, q_ss = window_moments(state, plan[BLOCKS + AGGREGATED_MOMENTS], m, bar.seen % m, change)
+    off = change - deviation - q * mean
     q_variance = (q_ss + m * off * off) / (q * m * (1.0 - q / n))
     variance = sxx / (n - 1)
     row[column] = q_variance / variance - 1.0 if variance > 0.0 else 0.0

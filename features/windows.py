@@ -56,7 +56,10 @@ def window_sum(state: np.ndarray, at: int, window: int, slot: int, value: float)
 
 @njit(error_model="numpy", forceinline=True)
 def window_moments(state: np.ndarray, at: int, window: int, slot: int, value: float) -> tuple[float, float]:
-    """Take in `value`; return (mean, ss) of the last `window` values, ss = sum of squared deviations from the mean.
+    """Take in `value`; return (value - mean, ss) over the last `window` values, ss = Σ (value - mean)^2.
+
+    The deviation is taken between distances from the anchor: a mean of equal large values would round, and the
+    deviation of a value that differs by one unit in the last place would be wrong by half.
 
     Block: [anchor, prefix of d, prefix of d^2 | values | suffix sums of d | suffix sums of d^2], d = value - anchor.
     """
@@ -66,6 +69,7 @@ def window_moments(state: np.ndarray, at: int, window: int, slot: int, value: fl
     state[values + slot] = value
     s1 = 0.0
     s2 = 0.0
+    newest = 0.0
     if slot == window - 1:
         state[at] = value
         for i in range(window - 1, -1, -1):
@@ -77,12 +81,12 @@ def window_moments(state: np.ndarray, at: int, window: int, slot: int, value: fl
         state[at + 1] = 0.0
         state[at + 2] = 0.0
     else:
-        d = value - state[at]
-        state[at + 1] += d
-        state[at + 2] += d * d
+        newest = value - state[at]
+        state[at + 1] += newest
+        state[at + 2] += newest * newest
         s1 = state[first + slot + 1] + state[at + 1]
         s2 = state[second + slot + 1] + state[at + 2]
-    return state[at] + s1 / window, max(s2 - s1 * s1 / window, 0.0)
+    return newest - s1 / window, max(s2 - s1 * s1 / window, 0.0)
 
 
 @njit(error_model="numpy", forceinline=True)
