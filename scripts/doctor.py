@@ -45,6 +45,7 @@ def package_origins() -> dict[str, str]:
 def worker_origins() -> dict[str, str]:
     """`package_origins`, evaluated in a Ray worker process of a private local cluster."""
     import ray
+
     from agents.runtime import start_ray
 
     start_ray()
