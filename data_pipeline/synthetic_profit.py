@@ -105,6 +105,6 @@ def realised_profit(
     wanted = np.where(filtered[rows] > threshold, 1.0, np.where(filtered[rows] < -threshold, -1.0, 0.0))
     decided = np.maximum.accumulate(np.where(wanted != 0.0, np.arange(len(rows)), -1))
     position = np.where(decided >= 0, wanted[decided], 0.0)
-    traded = np.abs(np.diff(position, prepend=0.0, append=0.0)).sum()
+    traded = float(np.abs(np.diff(position, prepend=0.0, append=0.0)).sum())
     gross = float(np.sum(position * 1e4 * np.log(open_[rows + 2] / open_[rows + 1])))
     return (gross - cost_bps * traded) / len(rows)

@@ -9,6 +9,7 @@ import math
 import numpy as np
 import pytest
 
+from data_pipeline import synthetic
 from data_pipeline.config import SyntheticConfig
 from data_pipeline.synthetic import SyntheticMarket, synthetic_market
 
@@ -61,3 +62,24 @@ def test_the_same_scores_find_a_weak_planted_edge() -> None:
     scores = z_scores(synthetic_market(SyntheticConfig(bars=BARS, seed=8, edge_strength=0.03)))
     for name in ("imbalance of 20 bars, 1 bars", "filtered state, 1 bars", "filtered state, 10 bars"):
         assert scores[name] > 2 * ALARM, name
+
+
+@pytest.mark.parametrize("setting", ["no_edge", "planted_edge"])
+def test_the_drift_taken_off_is_exactly_the_convexity(setting: str) -> None:
+    """With all noise held at zero the log price falls by sigma^2 / 2 a bar, so that E[exp(sigma eps)] makes it even.
+
+    No sample is long enough to show this in the mean: a bar's share is a thousandth of its noise. With a planted state
+    the long-run variance takes the place of sigma^2: here summed from the state's autocovariances.
+    """
+    config = SyntheticConfig(setting=setting, bars=4_000)
+    memory = np.array([math.log(config.initial_price), 0.0, 0.0, 0.0, 0.0])
+    columns, trades = np.empty((len(synthetic._COLUMNS), 4_000)), np.empty(4_000, dtype=np.int32)
+    normals, exponentials = np.zeros((4_000, synthetic._NORMALS)), np.zeros((4_000, 2 * synthetic.SUBSTEPS))
+    constants = synthetic._constants(config)
+    synthetic._draw_block(
+        0, normals, exponentials, np.zeros(4_000), synthetic._season(), constants, memory, columns, trades
+    )
+    sigma = columns[synthetic._COLUMNS.index("sigma")]
+    lags = np.arange(1, 2_000)
+    long_run = 1.0 + config.kappa**2 * (1.0 + 2.0 * np.sum(config.state_memory**lags))
+    assert math.log(config.initial_price) - memory[0] == pytest.approx(0.5 * long_run * np.sum(sigma**2), rel=1e-9)
