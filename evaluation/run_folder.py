@@ -21,7 +21,7 @@ from typing import Any
 from data_pipeline.errors import InputError
 from data_pipeline.files import write_json
 
-LIBRARIES = ("numpy", "numba", "pyarrow", "torch", "ray", "gymnasium", "onnxruntime", "plotly", "crypto-scalping-suite")
+LIBRARIES = ("numpy", "numba", "pyarrow", "torch", "ray", "gymnasium", "onnxruntime", "crypto-scalping-suite")
 
 
 def environment() -> dict[str, str]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from scripts import cli
 
 PACKAGES = ("data_pipeline", "features", "supervised", "envs", "agents", "evaluation", "live", "scripts")
-LIBRARIES = ("numpy", "numba", "pyarrow", "torch", "ray", "gymnasium", "onnxruntime", "tensorboard", "plotly")
+LIBRARIES = ("numpy", "numba", "pyarrow", "torch", "ray", "gymnasium", "onnxruntime", "tensorboard")
 HOME = Path(__file__).resolve().parent.parent
 
 
