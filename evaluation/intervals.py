@@ -89,11 +89,12 @@ def bootstrap_intervals(
 
     draws = StationaryBootstrap(block_length(s), s, seed=seed).apply(draw, resamples)
     tail = 50.0 * (1 - confidence)
-    lows, highs = np.nanpercentile(draws, [tail, 100.0 - tail], axis=0)
-    return {
-        name: Interval(value, float(low), float(high), int(s.size))
-        for (name, value), low, high in zip(estimates.items(), lows, highs, strict=True)
-    }
+    found = {}
+    for (name, value), column in zip(estimates.items(), draws.T, strict=True):
+        known = column[np.isfinite(column)]  # a profit factor without losses has no value
+        low, high = np.percentile(known, [tail, 100.0 - tail]) if known.size else (math.nan, math.nan)
+        found[name] = Interval(value, float(low), float(high), int(s.size))
+    return found
 
 
 def mean_return(returns: Floats) -> float:

@@ -65,9 +65,8 @@ class TrialLog:
     def append(self, trial: Trial) -> None:
         """Write one line and sync it to disk. A line torn by an earlier crash is closed first, so it spoils only
         itself."""
-        record = asdict(trial)
-        if trial.sharpe is not None and not math.isfinite(trial.sharpe):
-            record["sharpe"] = None
+        known = trial.sharpe is not None and math.isfinite(trial.sharpe)
+        record = asdict(trial) | {"sharpe": trial.sharpe if known else None}
         line = json.dumps(record, sort_keys=True, allow_nan=False, default=str) + "\n"
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a+b") as file:
@@ -85,7 +84,8 @@ class TrialLog:
 
         Raises InputError for a line that is whole JSON but no trial: the file is something else.
         """
-        trials, torn = [], 0
+        trials: list[Trial] = []
+        torn = 0
         if not self.path.exists():
             return trials, torn
         for number, line in enumerate(self.path.read_text(errors="replace").splitlines(), start=1):
@@ -99,10 +99,8 @@ class TrialLog:
             try:
                 trials.append(Trial(**record))
             except TypeError:
-                raise InputError(
-                    "the line is not a trial", where=f"{self.path} line {number}", remedy="name a trial log, or move
-                    the file"
-                ) from None
+                place = f"{self.path} line {number}"
+                raise InputError("the line is not a trial", where=place, remedy="pass a log of trials") from None
         return trials, torn
 
     def count(self, subject: str) -> TrialCount:

@@ -16,6 +16,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from evaluation.formats import counted, p_value, percent, share
 from evaluation.intervals import Interval
 from evaluation.sharpe import SharpeEstimate
 
@@ -37,10 +38,11 @@ class VerdictRule:
     def sentence(self) -> str:
         """The rule in words, for the report."""
         return (
-            f"Evidence of an edge needs every one of these on days never seen in training or selection: the 95 % bootstrap "
-            f"interval of the mean daily net return above zero, a deflated Sharpe ratio above {self.deflated_sharpe:g}, more "
-            f"than random entries with the same exits (p < {self.random_p:g}), and more than flat and buy-and-hold. With fewer "
-            f"than {self.min_days} days or {self.min_trades} trades nothing is concluded."
+            "Evidence of an edge needs every one of these on days never seen in training or selection: the 95 % "
+            "bootstrap interval of the mean daily net return above zero, a deflated Sharpe ratio above "
+            f"{self.deflated_sharpe:g}, more than random entries with the same exits (p < {self.random_p:g}), and more "
+            f"than flat and buy-and-hold. With fewer than {self.min_days} days or {self.min_trades} trades nothing is "
+            "concluded."
         )
 
 
@@ -99,17 +101,17 @@ def judge(evidence: Evidence, rule: VerdictRule | None = None) -> Verdict:
     outcome = _outcome(evidence)
     level: Literal["evidence", "none", "too_little"]
     if trades == 0:
-        level, sentence = "none", f"No evidence of an edge: the policy never traded in {_count(days, 'test day')}."
+        level, sentence = "none", f"No evidence of an edge: the policy never traded in {counted(days, 'test day')}."
     elif days < rule.min_days or trades < rule.min_trades:
         level = "too_little"
         sentence = (
-            f"Too little data to say: {_count(days, 'test day')} and {_count(trades, 'trade')}, where at least "
+            f"Too little data to say: {counted(days, 'test day')} and {counted(trades, 'trade')}, where at least "
             f"{rule.min_days} days and {rule.min_trades} trades are needed. {outcome}."
         )
     elif failed:
         level = "none"
-        reasons = "; ".join(check.finding for check in failed)
-        sentence = f"No evidence of an edge: {outcome[0].lower()}{outcome[1:]}. What speaks against one: {reasons}."
+        names = ", ".join(check.name[0].lower() + check.name[1:] for check in failed)
+        sentence = f"No evidence of an edge: {outcome[0].lower()}{outcome[1:]}. Failed: {names}."
     else:
         level = "evidence"
         sentence = f"Evidence of an edge: {outcome[0].lower()}{outcome[1:]}, and every test of the rule is passed."
@@ -121,30 +123,30 @@ def judge(evidence: Evidence, rule: VerdictRule | None = None) -> Verdict:
 def _checks(e: Evidence, rule: VerdictRule) -> tuple[Check, ...]:
     low, high = e.mean_daily.low, e.mean_daily.high
     deflated = "unknown" if math.isnan(e.deflated_sharpe) else f"{e.deflated_sharpe:.2f}"
-    chance = "unknown" if math.isnan(e.random_p) else f"{e.random_p:.3f}"
+    chance = "unknown" if math.isnan(e.random_p) else p_value(e.random_p)
     return (
         Check(
             "Net profit above zero",
             low > 0.0,
             "the interval of the mean daily net return cannot be computed"
             if math.isnan(low)
-            else f"the mean daily net return lies between {low:+.3%} and {high:+.3%}",
+            else f"the mean daily net return lies between {percent(low, 3)} and {percent(high, 3)}",
         ),
         Check(
             f"Deflated Sharpe above {rule.deflated_sharpe:g}",
             e.deflated_sharpe > rule.deflated_sharpe,
-            f"the deflated Sharpe ratio is {deflated} after {_count(e.trials, 'trial')}",
+            f"the deflated Sharpe ratio is {deflated} after {counted(e.trials, 'trial')}",
         ),
         Check(
             "Better than random entries",
             e.random_p < rule.random_p,
-            f"random entries with the same exits did as well or better with probability {chance}",
+            f"random entries with the same exits do as well or better with probability {chance}",
         ),
-        Check("Better than flat", e.net_return > 0.0, f"it made {e.net_return:+.2%} where staying flat makes 0"),
+        Check("Better than flat", e.net_return > 0.0, f"it made {percent(e.net_return)} where staying flat makes 0"),
         Check(
             "Better than buy-and-hold",
             e.net_return > e.buy_and_hold,
-            f"it made {e.net_return:+.2%} where buy-and-hold made {e.buy_and_hold:+.2%}",
+            f"it made {percent(e.net_return)} where buy-and-hold made {percent(e.buy_and_hold)}",
         ),
     )
 
@@ -152,15 +154,15 @@ def _checks(e: Evidence, rule: VerdictRule) -> tuple[Check, ...]:
 def _outcome(e: Evidence) -> str:
     verb = "made" if e.net_return >= 0.0 else "lost"
     return (
-        f"The policy {verb} {abs(e.net_return):.2%} net of costs in {_count(e.mean_daily.n, 'test day')} "
-        f"and {_count(e.trades, 'trade')}"
+        f"The policy {verb} {share(abs(e.net_return), 2)} net of costs in {counted(e.mean_daily.n, 'test day')} "
+        f"and {counted(e.trades, 'trade')}"
     )
 
 
 def _warnings(e: Evidence, rule: VerdictRule) -> tuple[str, ...]:
     found = [
-        f"{claim.name} is right {claim.accuracy.value:.1%} of the time over {claim.horizon_minutes:g} minutes on real bars; "
-        f"above {rule.suspicious_accuracy:.0%} treat it as a leak until disproved"
+        f"{claim.name} is right {share(claim.accuracy.value, 1)} of the time over {claim.horizon_minutes:g} minutes on "
+        f"real bars; above {share(rule.suspicious_accuracy)} treat it as a leak until disproved"
         for claim in e.accuracies
         if claim.horizon_minutes <= rule.suspicious_horizon_minutes
         and claim.accuracy.value > rule.suspicious_accuracy
@@ -172,7 +174,3 @@ def _warnings(e: Evidence, rule: VerdictRule) -> tuple[str, ...]:
             f"above {rule.suspicious_sharpe:g} treat it as a leak until disproved"
         )
     return tuple(found)
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"

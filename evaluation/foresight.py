@@ -1,0 +1,167 @@
+"""The perfect-foresight bound: the most that trading at bar opens could have earned net of the same costs.
+
+Nobody can trade so; the bound says how much there was to be had, and a policy's share of it. It is exact for positions
+of -1, 0 and +1 times the leverage cap (0 and +1 where shorts are not possible) changed at bar opens with the market's
+fees and half-spread. Smaller positions cannot beat it, because equity after a trade is linear in its size. Lot
+rounding, time-outs and stop-outs are left out, which only raises it. A take-profit inside a bar can be filled better
+than any open and pays the maker fee: a policy that lives on those could in principle exceed the bound.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from envs.config import MarketConfig
+from envs.market import Market
+
+Floats = NDArray[np.float64]
+Longs = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Foresight:
+    """The best sequence of trades."""
+
+    growth: float
+    """Final equity / initial capital."""
+    entry: Longs
+    """Bar at whose open each trade begins, int64 (N,)."""
+    exit: Longs
+    """Bar at whose open each trade ends; the number of bars when it is the close of the last one."""
+    side: Longs
+    """+1 or -1, int64 (N,)."""
+
+    def orders(self, rows: int) -> Floats:
+        """The trades as order rows, float64 (rows, 1, 4), for `Backtest.replay`: no bracket, no time-out."""
+        orders = np.full((rows, 1, 4), np.inf)
+        orders[:, 0, 0] = 0.0
+        for entry, stop, side in zip(self.entry, self.exit, self.side, strict=True):
+            orders[entry - 1 : stop - 1, 0, 0] = side
+        return orders
+
+
+def perfect_foresight(market: Market, config: MarketConfig) -> Foresight:
+    """The best trades on `market` known in full, by dynamic programming in O(T log T).
+
+    With V(b) the most equity when flat after the open of bar b, a trade from a to b leaves V(a) (α + β_a · open_b): a
+    line in the price. V(b) is the larger of V(b - 1) and the highest line at open_b, which a Li Chao tree finds.
+    """
+    instrument = market.instrument
+    growth, entry, exit_, side = _best_trades(
+        np.ascontiguousarray(market.prices[:, 0]),
+        float(market.prices[-1, 3]),
+        market.tradable,
+        instrument.taker_fee_bps * 1e-4,
+        config.half_spread_bps * 1e-4,
+        float(config.leverage),
+        instrument.shortable,
+    )
+    return Foresight(float(growth), entry[::-1].copy(), exit_[::-1].copy(), side[::-1].copy())
+
+
+@njit(cache=True)
+def _highest(tree: Longs, offset: Floats, slope: Floats, xs: Floats, size: int, at: int) -> int:
+    """Id of the highest line at xs[at], -1 when there is none."""
+    node, low, high = 1, 0, size - 1
+    best, value = -1, -math.inf
+    while True:
+        line = tree[node]
+        if line < 0:
+            return best
+        found = offset[line] + slope[line] * xs[at]
+        if found > value:
+            best, value = line, found
+        if low == high:
+            return best
+        middle = (low + high) // 2
+        if at <= middle:
+            node, high = 2 * node, middle
+        else:
+            node, low = 2 * node + 1, middle + 1
+
+
+@njit(cache=True)
+def _insert(tree: Longs, offset: Floats, slope: Floats, xs: Floats, size: int, line: int) -> None:
+    node, low, high = 1, 0, size - 1
+    while True:
+        other = tree[node]
+        if other < 0:
+            tree[node] = line
+            return
+        middle = (low + high) // 2
+        if offset[line] + slope[line] * xs[middle] > offset[other] + slope[other] * xs[middle]:
+            tree[node], line, other = line, other, line
+        if low == high:
+            return
+        if offset[line] + slope[line] * xs[low] > offset[other] + slope[other] * xs[low]:
+            node, high = 2 * node, middle
+        elif offset[line] + slope[line] * xs[high] > offset[other] + slope[other] * xs[high]:
+            node, low = 2 * node + 1, middle + 1
+        else:
+            return
+
+
+@njit(cache=True)
+def _best_trades(
+    opens: Floats,
+    last_close: float,
+    tradable: NDArray[np.bool_],
+    fee: float,
+    spread: float,
+    leverage: float,
+    short: bool,
+) -> tuple[float, Longs, Longs, Longs]:
+    bars = len(opens)
+    prices = np.append(opens, last_close)  # index `bars` stands for the close that ends the data
+    xs = np.unique(prices)
+    place = np.searchsorted(xs, prices)
+    size = len(xs)
+    tree = np.full(4 * size, -1, dtype=np.int64)
+    # Line 2a is a long begun at the open of bar a, 2a + 1 a short.
+    offset, slope = np.zeros(2 * bars), np.zeros(2 * bars)
+    equity = np.ones(bars + 1)
+    closed = np.full(bars + 1, -1, dtype=np.int64)  # line whose end made equity[b], -1 when it was carried over
+    stake = 1.0 / (1.0 / leverage + fee)  # notional / equity: envs.fills.order_quantity
+    holding = False
+    for b in range(bars + 1):
+        if b > 0:
+            equity[b] = equity[b - 1]
+        if holding:
+            line = _highest(tree, offset, slope, xs, size, place[b])
+            value = offset[line] + slope[line] * prices[b]
+            if value > equity[b]:
+                equity[b], closed[b] = value, line
+        if b == 0 or b == bars:
+            continue
+        if not tradable[b - 1]:
+            if holding:
+                tree[:] = -1  # every position is closed here and none may begin
+                holding = False
+            continue
+        money = equity[b]
+        bought, sold = opens[b] * (1.0 + spread), opens[b] * (1.0 - spread)
+        offset[2 * b] = money * (1.0 - stake * (1.0 + fee))
+        slope[2 * b] = money * stake * (1.0 - spread) * (1.0 - fee) / bought
+        _insert(tree, offset, slope, xs, size, 2 * b)
+        if short:
+            offset[2 * b + 1] = money * (1.0 + stake * (1.0 - fee))
+            slope[2 * b + 1] = -money * stake * (1.0 + spread) * (1.0 + fee) / sold
+            _insert(tree, offset, slope, xs, size, 2 * b + 1)
+        holding = True
+
+    entry, stop, side = np.empty(bars, np.int64), np.empty(bars, np.int64), np.empty(bars, np.int64)
+    count, b = 0, bars
+    while b > 0:
+        line = closed[b]
+        if line < 0:
+            b -= 1
+            continue
+        entry[count], stop[count], side[count] = line // 2, b, 1 - 2 * (line % 2)
+        count += 1
+        b = line // 2
+    return equity[bars], entry[:count], stop[:count], side[:count]
