@@ -6,8 +6,8 @@ enters.
 
 A trade that a bracket ended does not tell how long the policy meant to hold it, only that it was longer. Giving every
 random trade the length at which the original ended would cut random trades short twice, narrow their spread, and call
-luck skill (about 10 % false alarms at a nominal 5 %). Intended lengths of such trades are therefore drawn from those of the
-trades that were held longer: Efron's (1967) redistribution to the right, the estimate of Kaplan & Meier.
+luck skill (about 10 % false alarms at a nominal 5 %). Intended lengths of such trades are therefore drawn from those
+of the trades that were held longer: Efron's (1967) redistribution to the right, the estimate of Kaplan & Meier.
 """
 
 from __future__ import annotations
