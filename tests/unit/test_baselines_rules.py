@@ -62,7 +62,8 @@ def test_the_rule_is_chosen_before_the_test():
     market = build_market(bars, observations=np.stack([np.zeros(900), known], axis=1).astype(np.float32))
     before, test = market.slice(0, 500), market.slice(500, 900)
     other = replace(test, prices=test.prices[::-1])
-    first, second = (best_threshold_rule(before, t, CONFIG, ("x0", "x1"), capital=1e4) for t in (test, other))
+    config = CONFIG.without_barriers()
+    first, second = (best_threshold_rule(before, t, config, ("x0", "x1"), capital=1e4) for t in (test, other))
     assert first.column == second.column == "x1"
     assert (first.enter, first.exit, first.center) == (second.enter, second.exit, second.center)
     assert first.selection_return == second.selection_return > 0
