@@ -23,10 +23,15 @@ from data_pipeline.schema import BarArrays, bar_arrays, segments
 from data_pipeline.synthetic import synthetic_market
 from evaluation.config import ExperimentConfig
 from features.batch import available_features, compute_features
+from features.catalogue import WARMUP
 from features.labels import fixed_horizon
 
 INTERVAL = "1m"
 INTERVAL_MS = 60_000
+FIRST_TRAIN_FRACTION = 0.35
+"""Share of the bars before the first walk-forward fold; policies learn on the folds up to `train_fraction`."""
+LEAST_TRAIN_ROWS = 500
+"""Rows with features that the first fold's models need; fewer teach nothing."""
 
 
 @dataclass(frozen=True)
@@ -151,13 +156,22 @@ def _prepare(
             raise InputError(
                 f"{rows} bars in the {part} part", where=symbol, remedy="give a longer range or other fractions"
             )
+    features = compute_features(bars, INTERVAL_MS, names=names)
+    complete = int(np.isfinite(features[: int(FIRST_TRAIN_FRACTION * len(bars))]).all(axis=1).sum())
+    if complete < LEAST_TRAIN_ROWS:
+        raise InputError(
+            f"{complete} of the first {FIRST_TRAIN_FRACTION:.0%} of {len(bars)} bars are past the features' warm-up of "
+            f"{WARMUP} bars, and {LEAST_TRAIN_ROWS} are needed",
+            where=symbol,
+            remedy="give a longer range, or one with fewer gaps",
+        )
     labels = [fixed_horizon(bars, horizon, INTERVAL_MS) for horizon in config.horizons]
     return SymbolRows(
         symbol=symbol,
         instrument=instrument_for(symbol, table, config),
         table=table,
         bars=bars,
-        features=compute_features(bars, INTERVAL_MS, names=names),
+        features=features,
         feature_names=names,
         labels_bps=np.stack([np.where(x.valid, x.values, np.nan) for x in labels], axis=1).astype(np.float32),
         label_ends=np.stack([x.t1 for x in labels], axis=1),

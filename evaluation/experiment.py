@@ -27,7 +27,7 @@ from data_pipeline.quality import quality_report
 from envs.config import MarketConfig
 from envs.market import Market
 from evaluation.config import ExperimentConfig
-from evaluation.dataset import INTERVAL_MS, SymbolRows, is_synthetic, load_bars, prepare_symbols
+from evaluation.dataset import FIRST_TRAIN_FRACTION, INTERVAL_MS, SymbolRows, is_synthetic, load_bars, prepare_symbols
 from evaluation.judge import judge_run
 from evaluation.observations import build_market, check_capital
 from evaluation.progress import Stages
@@ -40,8 +40,6 @@ from supervised.predictions import Predictions
 from supervised.walk_forward import Progress, walk_forward_predictions
 
 FREE_ON_RESUME = ("out", "resume", "device", "threads")
-FIRST_TRAIN_FRACTION = 0.35
-"""Share of the bars before the first walk-forward fold; policies learn on the folds up to `train_fraction`."""
 
 
 def run_experiment(config: ExperimentConfig, console: Console | None = None) -> ReportData:

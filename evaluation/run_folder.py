@@ -80,7 +80,7 @@ class RunFolder:
 
         `free` names the fields of `config` that may differ on resume (they do not change the result).
         Raises InputError when the folder holds a run and `resume` is off, when there is nothing to resume, and when the
-        configuration differs from the one the run was started with.
+        configuration differs from the one the run was started with, or the folder cannot be written.
         """
         wanted = {key: value for key, value in jsonable(config).items() if key not in free}
         config_file = path / "config.json"
@@ -102,8 +102,13 @@ class RunFolder:
                 raise InputError(
                     "there is no run to resume", where=str(path), remedy="leave out --resume, or mend --out"
                 )
-            write_json(config_file, wanted)
-            write_json(path / "environment.json", environment())
+            try:
+                write_json(config_file, wanted)
+                write_json(path / "environment.json", environment())
+            except OSError as error:
+                raise InputError(
+                    f"the folder cannot be written ({error.strerror})", where=str(path), remedy="give another --out"
+                ) from error
         return cls(path)
 
     def same_data(self, identity: dict[str, Any]) -> None:
