@@ -91,8 +91,8 @@ class Backtest:
             # A copy: a policy may keep what it was shown.
             decoder.decode(decoder.as_batch(policy.act(observations.copy()), count), orders)
             batch.step(orders, observations)
-            equity[row] = batch.state.account[lanes.EQUITY]
-            position[row] = batch.state.account[lanes.QTY]
+            equity[row] = batch.state.money(lanes.EQUITY)
+            position[row] = batch.state.money(lanes.QTY)
             if row % _CHUNK_BARS == 0:
                 log.collect(batch.state)
         return self._finish(batch, log, equity, position)
@@ -149,8 +149,8 @@ class Backtest:
         state = batch.state
         close_lanes(state.account, state.clock, self.market.prices, batch.terms, state.trades)
         log.collect(state)
-        equity[-1] = state.account[lanes.EQUITY]
-        position[-1] = state.account[lanes.QTY]
+        equity[-1] = state.money(lanes.EQUITY)
+        position[-1] = state.money(lanes.QTY)
         return BacktestResult(
             open_time_ms=self.market.open_time_ms,
             equity=equity,
@@ -158,13 +158,13 @@ class Backtest:
             trades=log.table(),
             initial_capital=self.capitals.copy(),
             costs=Costs(
-                fees=state.account[lanes.FEES].copy(),
-                spread_cost=state.account[lanes.SPREAD_COST].copy(),
-                trades=state.clock[lanes.TRADES].copy(),
-                ambiguous=state.clock[lanes.AMBIGUOUS].copy(),
-                refused=state.clock[lanes.REFUSED].copy(),
+                fees=state.money(lanes.FEES).copy(),
+                spread_cost=state.money(lanes.SPREAD_COST).copy(),
+                trades=state.count(lanes.TRADES).copy(),
+                ambiguous=state.count(lanes.AMBIGUOUS).copy(),
+                refused=state.count(lanes.REFUSED).copy(),
             ),
-            ruined=state.clock[lanes.PHASE] == lanes.HALTED,
+            ruined=state.count(lanes.PHASE) == lanes.HALTED,
         )
 
 

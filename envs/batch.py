@@ -34,14 +34,14 @@ class LaneBatch:
     @property
     def rewards(self) -> np.ndarray:
         """float64 (N,) of the last step; a view."""
-        return self.state.account[REWARD]
+        return self.state.money(REWARD)
 
     @property
     def terminated(self) -> np.ndarray:
         """bool (N,) of the last step; fresh."""
-        return self.state.clock[TERMINATED] != 0
+        return self.state.count(TERMINATED) != 0
 
     @property
     def truncated(self) -> np.ndarray:
         """bool (N,) of the last step; fresh."""
-        return self.state.clock[TRUNCATED] != 0
+        return self.state.count(TRUNCATED) != 0

@@ -64,7 +64,7 @@ def start_episodes(
     capital   float64 (2,): low and high of the initial capital, log-uniform between them
     stagger   ends the episode after a random part of its bars, so that lanes that start together do not end together
     """
-    count = account.shape[1]
+    count = chosen.shape[0]
     total = windows[-1, 1]
     for i in range(count):
         if not chosen[i]:
@@ -111,27 +111,26 @@ def episode_statistics(state: LaneState, interval_ms: int) -> dict[str, np.ndarr
     refused        entries refused for size, int64
     bars           length so far, int64
     """
-    account, clock = state.account, state.clock
-    bars = clock[lanes.ROW] - clock[lanes.START]
+    bars = state.count(lanes.ROW) - state.count(lanes.START)
     safe_bars = np.maximum(bars, 1)
-    trades = clock[lanes.TRADES].copy()
+    trades = state.count(lanes.TRADES).copy()
     safe_trades = np.maximum(trades, 1)
-    return_log = account[lanes.LOG_EQUITY] - account[lanes.LOG_INITIAL]
+    return_log = state.money(lanes.LOG_EQUITY) - state.money(lanes.LOG_INITIAL)
     mean = return_log / safe_bars
-    variance = np.maximum(account[lanes.SQUARED_RETURNS] / safe_bars - mean * mean, 0.0)
+    variance = np.maximum(state.money(lanes.SQUARED_RETURNS) / safe_bars - mean * mean, 0.0)
     moved = variance > 0.0
     sharpe = np.where(moved, mean / np.sqrt(np.where(moved, variance, 1.0)), 0.0) * np.sqrt(YEAR_MS / interval_ms)
     return {
-        "equity": account[lanes.EQUITY].copy(),
+        "equity": state.money(lanes.EQUITY).copy(),
         "return_log": return_log,
         "trades": trades,
-        "win_rate": clock[lanes.WINS] / safe_trades,
+        "win_rate": state.count(lanes.WINS) / safe_trades,
         "trades_per_day": trades * (86_400_000 / interval_ms) / safe_bars,
-        "max_drawdown": account[lanes.MAX_DRAWDOWN].copy(),
+        "max_drawdown": state.money(lanes.MAX_DRAWDOWN).copy(),
         "sharpe": sharpe,
-        "costs": account[lanes.FEES] + account[lanes.SPREAD_COST],
-        "ambiguous": clock[lanes.AMBIGUOUS] / safe_trades,
-        "refused": clock[lanes.REFUSED].copy(),
+        "costs": state.money(lanes.FEES) + state.money(lanes.SPREAD_COST),
+        "ambiguous": state.count(lanes.AMBIGUOUS) / safe_trades,
+        "refused": state.count(lanes.REFUSED).copy(),
         "bars": bars,
     }
 
@@ -154,7 +153,7 @@ class EpisodeStarter:
     def seed(self, key: int) -> None:
         """Give every lane the first state of its stream, and the first of its sequential windows."""
         self._state.streams[:] = first_streams(key, self._numbers)
-        self._state.clock[lanes.WINDOW] = np.arange(len(self._numbers))
+        self._state.count(lanes.WINDOW)[:] = np.arange(len(self._numbers))
 
     def start(self, chosen: np.ndarray, options: dict[str, Any] | None = None) -> None:
         """Begin an episode in the lanes where bool `chosen` (N,) is true; `options` as `ScalpingEnv.reset`."""

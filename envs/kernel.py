@@ -22,8 +22,12 @@ from envs.accounting import close_position, mark_account, open_account, open_pos
 from envs.compiled import inlined, kernel
 from envs.fills import bracket_exit
 from envs.observation import ACCOUNT_BOUND
+from envs.prefetch import prefetch_row
 
 _LN_10 = math.log(10.0)
+
+_LOOK_AHEAD = 32
+"""Lanes between asking for a lane's next row and reading it: about one memory latency of work."""
 
 
 @kernel
@@ -49,8 +53,14 @@ def step_lanes(
     No lane may stand at the market's last row.
     """
     ended = 0
+    count = orders.shape[0]
     watched = observations.shape[0] > 0
-    for i in range(account.shape[1]):
+    for i in range(count):
+        if i + _LOOK_AHEAD < count:
+            coming = clock[lanes.ROW, i + _LOOK_AHEAD] + 1
+            prefetch_row(prices, coming)
+            if watched:
+                prefetch_row(features, coming)
         if clock[lanes.PHASE, i] == lanes.FRESH:
             clock[lanes.PHASE, i] = lanes.RUNNING
             account[lanes.REWARD, i] = 0.0
@@ -160,7 +170,7 @@ def _bounded(value: float) -> float:
 @kernel
 def open_lanes(account: np.ndarray, clock: np.ndarray, capitals: np.ndarray, start: int, stop: int) -> None:
     """Let every lane begin at row `start` with its own of `capitals` (N,), its episode to end at row `stop`."""
-    for i in range(account.shape[1]):
+    for i in range(capitals.shape[0]):
         open_account(i, capitals[i], start, stop, account, clock)
 
 
@@ -184,7 +194,7 @@ def replay_orders(
     """
     for step in range(orders.shape[0]):
         step_lanes(account, clock, prices, tradable, features, terms, orders[step], unwatched, trades)
-        for i in range(account.shape[1]):
+        for i in range(equity.shape[1]):
             equity[step, i] = account[lanes.EQUITY, i]
             position[step, i] = account[lanes.QTY, i]
 
@@ -194,7 +204,7 @@ def close_lanes(
     account: np.ndarray, clock: np.ndarray, prices: np.ndarray, terms: np.ndarray, trades: np.ndarray
 ) -> None:
     """Close every open position by market order at the close of its lane's row: the end of the data."""
-    for i in range(account.shape[1]):
+    for i in range(trades.shape[0]):
         if account[lanes.QTY, i] != 0.0:
             row = clock[lanes.ROW, i]
             held = row - clock[lanes.ENTRY_ROW, i] + 1

@@ -18,7 +18,7 @@ def first_streams(key: int, numbers: np.ndarray) -> np.ndarray:
 
     Numbers are mixed before they meet the stream, so neighbouring lanes start far apart on the generator's cycle.
     """
-    bits = np.asarray(numbers, dtype=np.uint64) * _GOLDEN + np.uint64(key)
+    bits = np.asarray(numbers, dtype=np.uint64) + np.uint64(key)
     bits = (bits ^ (bits >> _S30)) * _MIX_1
     bits = (bits ^ (bits >> _S27)) * _MIX_2
     return bits ^ (bits >> _S31)

@@ -38,11 +38,11 @@ class TradeLog:
     def collect(self, state: LaneState) -> None:
         """Take the records that each lane has written since the last call."""
         slots = state.trades.shape[1]
-        for lane, (seen, closed) in enumerate(zip(self._seen, state.clock[lanes.TRADES], strict=True)):
+        for lane, (seen, closed) in enumerate(zip(self._seen, state.count(lanes.TRADES), strict=True)):
             if closed > seen:
                 self._records.append(state.trades[lane, np.arange(seen, closed) % slots])
                 self._lanes.append(np.full(closed - seen, lane, dtype=np.int32))
-        self._seen = state.clock[lanes.TRADES].copy()
+        self._seen = state.count(lanes.TRADES).copy()
 
     def table(self) -> pa.Table:
         """Everything collected, by `TRADE_SCHEMA`, ordered by exit bar and then by lane."""

@@ -1,5 +1,6 @@
 """`ScalpingVectorEnv`: many accounts stepped together, each in an episode of its own."""
 
+import copy
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -96,8 +97,8 @@ class ScalpingVectorEnv(VectorEnv):
             block.ended = block.batch.step(block.orders, block.observations)
             observations[block.lanes] = block.observations
             times = block.batch.market.open_time_ms
-            starts[block.lanes] = times[block.batch.state.clock[START]]
-            capital[block.lanes] = block.batch.state.account[INITIAL]
+            starts[block.lanes] = times[block.batch.state.count(START)]
+            capital[block.lanes] = block.batch.state.money(INITIAL)
         return observations, {"start_time_ms": starts, "initial_capital": capital}
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
@@ -140,15 +141,21 @@ class ScalpingVectorEnv(VectorEnv):
         return {}
 
     def get_state(self) -> dict[str, Any]:
-        """Copies of everything the next step depends on besides markets and config: accounts, clocks, streams."""
+        """Copies of everything that the next step depends on besides the markets and the config."""
         return {
             "generator": self.np_random.bit_generator.state,
             "seeded": self._seeded,
-            "blocks": [({k: v.copy() for k, v in vars(b.batch.state).items()}, b.ended) for b in self._blocks],
+            "blocks": [(copy.deepcopy(vars(block.batch.state)), block.ended) for block in self._blocks],
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Go on from a state that an env with the same markets, config and lanes gave."""
+        """Go on from a state that an env with the same markets, config and lanes gave; InputError for another's."""
+        shapes = [[array.shape for array in arrays.values()] for arrays, _ in state["blocks"]]
+        own = [[array.shape for array in vars(block.batch.state).values()] for block in self._blocks]
+        if shapes != own:
+            raise InputError(
+                "the saved state has other lanes or markets", where="vector env", remedy="build the env as it was saved"
+            )
         self.np_random.bit_generator.state = state["generator"]
         self._seeded = state["seeded"]
         for block, (arrays, ended) in zip(self._blocks, state["blocks"], strict=True):

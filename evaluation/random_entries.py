@@ -100,9 +100,9 @@ def random_entries(
         equity,
     )
     close_lanes(state.account, state.clock, market.prices, batch.terms, state.trades)
-    final = state.account[lanes.EQUITY]
+    final = state.money(lanes.EQUITY)
     equity[-1] = final
-    return RandomEntries(market.open_time_ms[kept], equity, final / capital - 1.0, state.clock[lanes.TRADES].copy())
+    return RandomEntries(market.open_time_ms[kept], equity, final / capital - 1.0, state.count(lanes.TRADES).copy())
 
 
 def _intended_lengths(held: Longs, meant: NDArray[np.bool_], accounts: int, rng: np.random.Generator) -> Longs:

@@ -201,6 +201,8 @@ def test_saved_state_goes_on_exactly() -> None:
     other.set_state(state)
     for row, expected in zip(actions[150:], ahead, strict=True):
         assert_same(other.step(row)[:4], expected)
+    with pytest.raises(ValueError, match="other lanes or markets"):
+        ScalpingVectorEnv(7, market, config).set_state(state)
     env.set_state(state)  # the state handed out is a copy: stepping on did not touch it
     assert_same(env.step(actions[150])[:4], ahead[0])
 

@@ -1,0 +1,40 @@
+"""Tell the processor which rows come next: gathers of random rows are bound by memory latency, not by arithmetic."""
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array
+
+from envs.compiled import inlined
+
+CACHE_LINE_BYTES = 64
+
+
+@intrinsic
+def _prefetch(_typing_context: Any, array: Any, row: Any, column: Any) -> Any:
+    """`llvm.prefetch` of array[row, column] for reading, into every cache level. Never faults, changes nothing."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array_type = signature.args[0]
+        item = make_array(array_type)(context, builder, args[0])
+        indices = [context.cast(builder, args[k], signature.args[k], types.intp) for k in (1, 2)]
+        address = cgutils.get_item_pointer(context, builder, array_type, item, indices, wraparound=False)
+        pointer, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        function_type = ir.FunctionType(ir.VoidType(), [pointer, word, word, word])
+        function = cgutils.get_or_insert_function(builder.module, function_type, "llvm.prefetch.p0i8")
+        builder.call(function, [builder.bitcast(address, pointer), word(0), word(3), word(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, row, column), generate
+
+
+@inlined
+def prefetch_row(array: np.ndarray, row: int) -> None:
+    """Ask for the cache lines of one row of a C-contiguous (T, C) array, T being allowed to end before `row`."""
+    per_line = CACHE_LINE_BYTES // array.itemsize
+    for column in range(0, array.shape[1] + per_line - 1, per_line):
+        _prefetch(array, row, column)  # type: ignore[call-arg]  # numba passes the context itself
