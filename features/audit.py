@@ -88,8 +88,9 @@ def audit_perturbation(compute: Compute, bars: BarArrays, cuts: Sequence[int], s
 def perturb_future(bars: BarArrays, start: int, seed: int = 0) -> BarArrays:
     """Bars whose rows from `start` on hold other prices and sizes that are still valid bars at the same times.
 
-    Each bar is scaled by its own random factor (its four prices together, so that low <= open, close <= high stays),
-    every size by another one, so that a sum, a maximum, a mean or a rank over them all moves.
+    Each bar's prices are scaled by its own random factor and its range is stretched at both ends, so that
+    low <= open, close <= high stays; every size is scaled by another factor. A sum, a maximum, a mean or a rank over
+    them all moves, and so does the shape of each bar.
     """
     rng = np.random.default_rng((seed, start))
     rows = len(bars) - start
@@ -98,11 +99,15 @@ def perturb_future(bars: BarArrays, start: int, seed: int = 0) -> BarArrays:
         return np.concatenate((values[:start], values[start:] * factor))
 
     price = np.exp(0.5 + 0.2 * rng.standard_normal(rows))
+    up, down = 1.0 + 1e-3 * rng.random((2, rows))
     size, count, taker = np.exp(0.5 + rng.standard_normal((3, rows)))
     taker_share = taker / (1.0 + taker)  # below 1: the taker's part cannot exceed the whole
     return replace(
         bars,
-        **{name: scaled(getattr(bars, name), price) for name in ("open", "high", "low", "close")},
+        open=scaled(bars.open, price),
+        high=scaled(bars.high, price * up),
+        low=scaled(bars.low, price / down),
+        close=scaled(bars.close, price),
         volume=scaled(bars.volume, size),
         quote_volume=scaled(bars.quote_volume, size * price),
         trades=scaled(bars.trades, 1.0 + np.ceil(count)),

@@ -1,0 +1,108 @@
+"""The catalogue as data: what it promises, how names select, and that the documentation follows it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_pipeline.errors import InputError
+from data_pipeline.schema import BarArrays
+from features.batch import compute_features
+from features.catalogue import (
+    BAR_FIELDS,
+    CATALOGUE,
+    OPTIONAL_FIELDS,
+    WARMUP,
+    bar_catalogue,
+    feature_names,
+    select_features,
+)
+from features.config import BarParameters
+from features.document import BEGIN, END, catalogue_table, main, with_table
+
+PAGE = Path(__file__).parents[2] / "docs" / "features.md"
+
+
+def test_catalogue_entries_are_complete() -> None:
+    assert len(CATALOGUE) == 38
+    assert len({spec.name for spec in CATALOGUE}) == len(CATALOGUE)
+    known = {"open_time_ms", *BAR_FIELDS}
+    for spec in CATALOGUE:
+        assert spec.formula
+        assert spec.reference
+        assert spec.inputs
+        assert set(spec.inputs) <= known
+        assert spec.window >= 1
+        assert 0 <= spec.warmup <= WARMUP
+    assert WARMUP == 61
+
+
+def test_bar_fields_are_those_of_the_bars() -> None:
+    assert set(BarArrays.__slots__) == {"open_time_ms", *BAR_FIELDS}
+    assert set(OPTIONAL_FIELDS) == {"quote_volume", "trades", "taker_buy_volume", "taker_buy_quote_volume"}
+
+
+def test_windows_change_names_and_warmup_without_editing_code() -> None:
+    parameters = BarParameters(horizons=(1, 240), short=20, long=120, aggregation=10, fast_span=3, slow_span=60)
+    specs = {spec.name: spec for spec in bar_catalogue(parameters)}
+    assert {"return_240", "ma_zscore_120", "variance_ratio_10_120", "taker_imbalance_ema_60"} <= specs.keys()
+    assert specs["return_240"].warmup == max(spec.warmup for spec in specs.values()) == 240
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"horizons": ()}, "horizons"),
+        ({"horizons": (0, 1)}, "horizons"),
+        ({"horizons": (5, 5)}, "horizons"),
+        ({"short": 7}, "short 7"),
+        ({"short": 60}, "short 60 and long 60"),
+        ({"aggregation": 1}, "aggregation 1"),
+        ({"aggregation": 16}, "aggregation 16"),
+        ({"fast_span": 30}, "fast_span 30"),
+    ],
+)
+def test_windows_that_make_no_sense_are_refused(change: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        BarParameters(**change)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [([], "no feature is named"), (["body", "bodi"], "'bodi' is unknown"), (["body", "body"], "given twice")],
+)
+def test_selection_refuses_what_it_cannot_give(names: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        select_features(names)
+
+
+def test_selection_keeps_the_order_asked_for() -> None:
+    assert [spec.name for spec in select_features(["range", "body"])] == ["range", "body"]
+    assert tuple(spec.name for spec in select_features(None)) == feature_names()
+
+
+def test_the_documentation_holds_the_current_table() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert with_table(page) == page, "run: python -m features.document"
+    assert catalogue_table().count("\n") == len(CATALOGUE) + 1
+
+
+def test_the_table_is_written_between_its_marks(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"above\n{BEGIN}\nold\n{END}\nbelow\n", encoding="utf-8")
+    main(str(page))
+    assert page.read_text(encoding="utf-8") == f"above\n{BEGIN}\n{catalogue_table()}\n{END}\nbelow\n"
+    with pytest.raises(InputError, match="marks"):
+        with_table("a page without marks")
+
+
+def test_listing_the_features_needs_no_compiler() -> None:
+    program = "import sys, features.catalogue; sys.exit('numba' in sys.modules or 'pyarrow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], cwd=PAGE.parents[1]).returncode == 0
+
+
+def test_an_empty_history_gives_no_rows() -> None:
+    empty = BarArrays(np.empty(0, dtype=np.int64), *[np.empty(0)] * 9)
+    assert compute_features(empty).shape == (0, 38)
