@@ -30,8 +30,8 @@ def open_account(i: int, initial: float, start: int, stop: int, account: np.ndar
     account[lanes.LOG_EQUITY, i] = np.log(initial)
     account[lanes.LOG_INITIAL, i] = np.log(initial)
     clock[lanes.ROW, i] = start
-    clock[lanes.START, i] = start
-    clock[lanes.STOP, i] = stop
+    clock[lanes.FIRST_ROW, i] = start
+    clock[lanes.LAST_ROW, i] = stop
     clock[lanes.PHASE, i] = lanes.FRESH
 
 

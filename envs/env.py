@@ -9,7 +9,7 @@ from envs.actions import ORDER_WIDTH, ActionDecoder, action_space
 from envs.batch import LaneBatch
 from envs.config import MarketConfig
 from envs.episodes import EpisodeStarter, episode_statistics
-from envs.lanes import INITIAL, REWARD, START, TERMINATED, TRUNCATED
+from envs.lanes import FIRST_ROW, INITIAL, REWARD, TERMINATED, TRUNCATED
 from envs.market import MarketSource, open_market
 from envs.observation import observation_columns, observation_space
 
@@ -39,6 +39,8 @@ class ScalpingEnv(gym.Env):
         self._starter = EpisodeStarter(self.market, self.config, self._batch.state, np.zeros(1))
         self._decoder = ActionDecoder(self.config)
         self._actions = np.zeros((1, self._decoder.width), dtype=self._decoder.dtype)
+        # Where one action goes: setting an element costs a third of setting a row of one.
+        self._place = (0, 0) if self._decoder.width == 1 else 0
         self._orders = np.zeros((1, ORDER_WIDTH))
         self._width = len(observation_columns(self.market))
         self._seeded = False
@@ -63,7 +65,7 @@ class ScalpingEnv(gym.Env):
         state = self._batch.state
         info = {
             "symbol": self.market.symbol,
-            "start_time_ms": int(self.market.open_time_ms[state.clock[START, 0]]),
+            "start_time_ms": int(self.market.open_time_ms[state.clock[FIRST_ROW, 0]]),
             "initial_capital": float(state.account[INITIAL, 0]),
         }
         return observations[0], info
@@ -72,7 +74,7 @@ class ScalpingEnv(gym.Env):
         """One bar. Raises InputError for an action outside the space, ResetNeeded when no episode is running."""
         if not self._running:
             raise gym.error.ResetNeeded("the episode has ended: call reset() before step()")
-        self._actions[0] = action
+        self._actions[self._place] = action
         self._decoder.decode(self._actions, self._orders)
         observations = np.empty((1, self._width), dtype=np.float32)
         ended = self._batch.step(self._orders, observations)

@@ -111,7 +111,7 @@ def episode_statistics(state: LaneState, interval_ms: int) -> dict[str, np.ndarr
     refused        entries refused for size, int64
     bars           length so far, int64
     """
-    bars = state.count(lanes.ROW) - state.count(lanes.START)
+    bars = state.count(lanes.ROW) - state.count(lanes.FIRST_ROW)
     safe_bars = np.maximum(bars, 1)
     trades = state.count(lanes.TRADES).copy()
     safe_trades = np.maximum(trades, 1)

@@ -116,7 +116,7 @@ def _move_lane(
             held = bar - clock[lanes.ENTRY_ROW, i] + 1
             close_position(i, bar, held, mid, reason, account, clock, terms, trades)
     ruined = mark_account(i, bar, close, account, clock, terms, trades)
-    finished = bar >= clock[lanes.STOP, i] and not ruined
+    finished = bar >= clock[lanes.LAST_ROW, i] and not ruined
     clock[lanes.ROW, i] = bar
     clock[lanes.TERMINATED, i] = ruined
     clock[lanes.TRUNCATED, i] = finished

@@ -38,8 +38,8 @@ ACCOUNT_ROWS = 19
 
 # Rows of LaneState.clock, int64.
 ROW = 0  # the bar whose close the lane stands at
-START = 1  # first row of the episode
-STOP = 2  # its last row: reaching it truncates
+FIRST_ROW = 1  # first row of the episode
+LAST_ROW = 2  # its last row: reaching it truncates
 ENTRY_ROW = 3  # bar in which the open position was entered
 TRADES = 4  # closed this episode
 WINS = 5  # of them with a net profit

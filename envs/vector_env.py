@@ -14,7 +14,7 @@ from envs.actions import ORDER_WIDTH, ActionDecoder, action_space
 from envs.batch import LaneBatch
 from envs.config import MarketConfig
 from envs.episodes import EpisodeStarter, episode_statistics
-from envs.lanes import INITIAL, START
+from envs.lanes import FIRST_ROW, INITIAL
 from envs.market import Market, MarketSource, open_market
 from envs.observation import observation_space
 
@@ -97,7 +97,7 @@ class ScalpingVectorEnv(VectorEnv):
             block.ended = block.batch.step(block.orders, block.observations)
             observations[block.lanes] = block.observations
             times = block.batch.market.open_time_ms
-            starts[block.lanes] = times[block.batch.state.count(START)]
+            starts[block.lanes] = times[block.batch.state.count(FIRST_ROW)]
             capital[block.lanes] = block.batch.state.money(INITIAL)
         return observations, {"start_time_ms": starts, "initial_capital": capital}
 

@@ -1,15 +1,20 @@
 """The kernel against the slow reference, trade by trade, and docs/fills.md run as it stands."""
 
 import doctest
+import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
-from data_pipeline.instruments import Instrument
+from data_pipeline.instruments import Instrument, default_instrument
+from data_pipeline.readers import read_bars, symbol_from_path
+from data_pipeline.schema import bar_arrays
 from envs.backtest import Backtest
 from envs.config import MarketConfig
+from envs.market import Market
 from tests.market_tools import PERPETUAL, SPOT, random_market, random_orders
 from tests.reference_market import simulate
 
@@ -91,3 +96,34 @@ def test_a_different_rule_would_be_noticed() -> None:
         market.prices[:, :4].tolist(), market.tradable.tolist(), orders[:, 0].tolist(), PERPETUAL, changed, 10_000.0
     )
     assert not np.allclose(result.equity[:, 0], np.array(equity, dtype=float), rtol=1e-9)
+
+
+@pytest.mark.skipif("SCALPING_REAL_DATA" not in os.environ, reason="SCALPING_REAL_DATA is not set")
+@pytest.mark.parametrize(
+    ("file", "contract"),
+    [
+        ("binance_spot_BTCUSDT_1m_2026-03_04.parquet", "spot"),
+        ("binance_um_FILUSDT_1m_2023-2024_14months.parquet", "linear"),
+    ],
+)
+def test_real_bars_equal_the_reference_too(file: str, contract: Literal["spot", "linear"]) -> None:
+    """Real ticks and real touches: prices are the float64 of the exchange's decimals."""
+    table = read_bars(Path(os.environ["SCALPING_REAL_DATA"]) / "klines" / file)
+    rows = bar_arrays(table).slice(0, 4_000)
+    instrument = default_instrument(symbol_from_path(file), contract)
+    market = Market.build(rows, np.zeros((len(rows), 1)), ("x",), instrument)
+    rng = np.random.default_rng(5)
+    orders = random_orders(rng, len(rows), hold=0.9)
+    config = MarketConfig(stop_out_fraction=0.01)
+    result = Backtest(market, config).replay(orders)
+    account, equity = simulate(
+        market.prices[:, :4].tolist(),
+        market.tradable.tolist(),
+        orders[:, 0].tolist(),
+        instrument,
+        config,
+        10_000.0,
+    )
+    assert len(account.trades) > 300
+    assert result.trades["exit_reason"].to_pylist() == [trade["exit_reason"] for trade in account.trades]
+    np.testing.assert_allclose(result.equity[:, 0], np.array(equity, dtype=float), rtol=1e-9)
