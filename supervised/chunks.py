@@ -53,8 +53,8 @@ class ChunkPlan:
         rows = self.start[:, None] + np.arange(self.rows)
         return (rows >= self.first[:, None]) & (rows < self.stop[:, None])
 
-    def select(self, keep: np.ndarray) -> ChunkPlan:
-        """The chunks that `keep` (an index or a mask) names."""
+    def select(self, keep: np.ndarray | slice) -> ChunkPlan:
+        """The chunks that `keep` (row numbers, a mask or a slice) names."""
         return ChunkPlan(self.start[keep], self.first[keep], self.stop[keep], self.rows)
 
 

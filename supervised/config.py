@@ -76,8 +76,8 @@ class TrainConfig:
     """Weight each label by its absolute move (relative to the horizon's mean) instead of equally."""
     validation_fraction: float = 0.15
     """Last part of the training span kept for early stopping and for the temperature."""
-    threads: int = 0
-    """Torch threads; 0 leaves torch's own setting."""
+    threads: int = 1
+    """Torch threads; 0 leaves torch's own setting. Models this small gain little from a second, and wait on a busy core."""
 
     def __post_init__(self) -> None:
         where = "TrainConfig"

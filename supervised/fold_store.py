@@ -123,9 +123,9 @@ def load_fold(out_dir: Path, number: int, *, device: str = "cpu") -> TrainedFold
             history={kind: [Epoch(**epoch) for epoch in epochs] for kind, epochs in about["history"].items()},
             predictions=Predictions.load(path / PREDICTIONS),
         )
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        if isinstance(error, InputError):
-            raise
+    except InputError:
+        raise
+    except Exception as error:  # unpickling a damaged file can raise anything
         raise InputError(
             f"not a complete trained fold ({type(error).__name__}: {error})",
             where=str(path),

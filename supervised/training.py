@@ -99,15 +99,20 @@ def fit(
 def predict(
     model: CausalModel, X: torch.Tensor, runs: np.ndarray, lo: int, hi: int, config: TrainConfig, *, min_context: int
 ) -> np.ndarray:
-    """P(up) float32 (hi - lo, H) of the rows [lo, hi), each from its own run up to itself; NaN with too little
-    context."""
+    """P(up) float32 (hi - lo, H) of the rows [lo, hi), each from its run up to itself; NaN with too little context.
+
+    Every batch has the same shape, the last one filled up with repeats: the same sums are then made in the same order
+    whatever follows, and nothing after a row changes its prediction, to the bit.
+    """
     probabilities = np.full((hi - lo, model.n_horizons), np.nan, dtype=np.float32)
     plan = plan_chunks(runs, lo, hi, model.receptive_field - 1, config.chunk, min_context)
     with torch_threads(config.threads):
-        for chunks in _batches(plan, config.batch):
-            rows, outputs = chunks.input_rows(), chunks.output_mask()
+        for at in range(0, len(plan), config.batch):
+            number = np.arange(at, at + config.batch)
+            chunks = plan.select(number.clip(max=len(plan) - 1))
+            outputs = chunks.output_mask() & (number < len(plan))[:, None]
             logits = _infer(model, gather(X, chunks)).cpu().numpy()
-            probabilities[rows[outputs] - lo] = np.clip(expit(logits[outputs]), LEAST, 1 - LEAST)
+            probabilities[chunks.input_rows()[outputs] - lo] = np.clip(expit(logits[outputs]), LEAST, 1 - LEAST)
     return probabilities
 
 
@@ -188,10 +193,10 @@ def _loss(logits: torch.Tensor, y: torch.Tensor, weights: torch.Tensor, chunks: 
 def _evaluate(
     model: torch.nn.Module, X: torch.Tensor, y: torch.Tensor, plan: ChunkPlan, batch: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits and labels (N, H) of the plan's outputs, in eval mode."""
-    model.eval()
+    """Logits and labels (N, H) of the plan's outputs."""
     logits, labels = [], []
-    for chunks in _batches(plan, batch):
+    for at in range(0, len(plan), batch):
+        chunks = plan.select(slice(at, at + batch))
         outputs = torch.from_numpy(chunks.output_mask())
         logits.append(_infer(model, gather(X, chunks))[outputs])
         labels.append(gather(y, chunks)[outputs])
@@ -207,7 +212,3 @@ def _infer(model: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
     model.eval()
     with torch.inference_mode():
         return model(x)
-
-
-def _batches(plan: ChunkPlan, batch: int) -> Iterator[ChunkPlan]:
-    return (plan.select(np.arange(at, min(at + batch, len(plan)))) for at in range(0, len(plan), batch))
