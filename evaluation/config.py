@@ -76,6 +76,8 @@ class ExperimentConfig:
     """Torch threads."""
     out: Path | None = None
     """Folder of the run (default: a new one under runs/)."""
+    track: str | None = None
+    """MLflow store to log the finished run to, such as sqlite:///mlflow.db (extra `tracking`)."""
     resume: bool = False
     """Go on with the run in --out after an interruption."""
 

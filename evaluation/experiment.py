@@ -33,13 +33,14 @@ from evaluation.observations import build_market, check_capital
 from evaluation.progress import Stages
 from evaluation.report import write_report
 from evaluation.report_data import ReportData
-from evaluation.run_folder import RunFolder
+from evaluation.run_folder import RunFolder, jsonable
 from evaluation.summary import summary_dict, summary_table
+from evaluation.tracking import check_tracking, track_run
 from supervised.config import ModelConfig, TrainConfig, WalkForwardConfig
 from supervised.predictions import Predictions
 from supervised.walk_forward import Progress, walk_forward_predictions
 
-FREE_ON_RESUME = ("out", "resume", "device", "threads")
+FREE_ON_RESUME = ("out", "resume", "track", "device", "threads")
 
 
 def run_experiment(config: ExperimentConfig, console: Console | None = None) -> ReportData:
@@ -48,6 +49,8 @@ def run_experiment(config: ExperimentConfig, console: Console | None = None) -> 
     Nothing is written before options and bars have been checked.
     """
     config.check()
+    if config.track:
+        check_tracking()
     console = console or Console()
     device = str(resolve_device(config.device))
     path = config.out or Path("runs") / f"{config.default_name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
@@ -94,8 +97,12 @@ def run_experiment(config: ExperimentConfig, console: Console | None = None) -> 
             )
             chosen = next(seed.seed for seed in data.seeds if seed.chosen) - config.seed
             export_policy_onnx(trained[chosen].best_checkpoint, path / "policy.onnx")
-            write_json(path / "summary.json", summary_dict(data))
+            summary = summary_dict(data)
+            write_json(path / "summary.json", summary)
             write_report(data, path / "report.html")
+        if config.track:
+            with stages.stage("MLflow") as stage:
+                stage.at(1, track_run(config.track, path, jsonable(config), summary))
     console.print(summary_table(data))
     console.print(f"\n{data.summary.verdict.sentence}\n", style="bold")
     console.print(f"report      {path / 'report.html'}\nTensorBoard tensorboard --logdir {path}", highlight=False)

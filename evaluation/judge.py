@@ -28,7 +28,7 @@ from supervised.predictions import Predictions
 
 TRIALS = "trials.jsonl"
 WEIGHT_POINTS = 300  # of the ensemble's weights over the test days, enough for a picture
-NOT_A_TRIAL = ("out", "resume", "device", "threads")
+NOT_A_TRIAL = ("out", "resume", "track", "device", "threads")
 
 
 def judge_run(
