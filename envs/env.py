@@ -8,6 +8,7 @@ import numpy as np
 from envs.actions import ORDER_WIDTH, ActionDecoder, action_space
 from envs.batch import LaneBatch
 from envs.config import MarketConfig
+from envs.demo import demo_market
 from envs.episodes import EpisodeStarter, episode_statistics
 from envs.lanes import FIRST_ROW, INITIAL, REWARD, TERMINATED, TRUNCATED
 from envs.market import MarketSource, open_market
@@ -29,9 +30,9 @@ class ScalpingEnv(gym.Env):
 
     metadata = {"render_modes": []}  # noqa: RUF012 (Gymnasium declares it on instances)
 
-    def __init__(self, market: MarketSource, config: MarketConfig | None = None) -> None:
-        """`market` is a Market or a folder that `Market.save` wrote."""
-        self.market = open_market(market)
+    def __init__(self, market: MarketSource | None = None, config: MarketConfig | None = None) -> None:
+        """`market` is a Market, a folder that `Market.save` wrote, or None for `envs.demo.demo_market()`."""
+        self.market = demo_market() if market is None else open_market(market)
         self.config = config or MarketConfig()
         self.observation_space = observation_space(self.market)
         self.action_space = action_space(self.config)

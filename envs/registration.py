@@ -1,4 +1,7 @@
-"""Registers the environments with Gymnasium when imported: `gym.make("envs.registration:Scalping/Bracket-v0", ...)`."""
+"""Registers the environments with Gymnasium when imported: `gym.make("envs.registration:Scalping/Bracket-v0")`.
+
+Gymnasium no longer loads plug-ins through entry points, so the module is named before the id, or imported first.
+"""
 
 import gymnasium as gym
 

@@ -13,6 +13,7 @@ from data_pipeline.errors import InputError
 from envs.actions import ORDER_WIDTH, ActionDecoder, action_space
 from envs.batch import LaneBatch
 from envs.config import MarketConfig
+from envs.demo import demo_market
 from envs.episodes import EpisodeStarter, episode_statistics
 from envs.lanes import FIRST_ROW, INITIAL
 from envs.market import Market, MarketSource, open_market
@@ -48,13 +49,19 @@ class ScalpingVectorEnv(VectorEnv):
     def __init__(
         self,
         num_envs: int,
-        market: MarketSource | Sequence[MarketSource],
+        market: MarketSource | Sequence[MarketSource] | None = None,
         config: MarketConfig | None = None,
     ) -> None:
-        """Raises InputError when markets do not share their observation columns, or there are more than lanes."""
+        """`market` is one Market or saved folder, several of them, or None for `envs.demo.demo_market()`.
+
+        Raises InputError when markets do not share their observation columns, or there are more of them than lanes.
+        """
         self.config = config or MarketConfig()
-        sources = [market] if isinstance(market, Market | str | os.PathLike) else list(market)
-        self.markets = tuple(open_market(source) for source in sources)
+        if market is None:
+            self.markets: tuple[Market, ...] = (demo_market(),)
+        else:
+            sources = [market] if isinstance(market, Market | str | os.PathLike) else market
+            self.markets = tuple(open_market(source) for source in sources)
         count = len(self.markets)
         if not 1 <= count <= num_envs:
             raise InputError(f"{count} markets for {num_envs} lanes", where="vector env", remedy="use a lane for each")

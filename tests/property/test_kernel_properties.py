@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_pipeline.instruments import Instrument
+from envs.actions import encode_sides
 from envs.backtest import Backtest, BacktestResult
 from envs.config import MarketConfig
 from envs.market import Market
@@ -199,6 +200,35 @@ def test_nothing_later_changes_anything_earlier(seed: int, cut: int) -> None:
     ):
         for before, after in zip(histories(base, cut + 1), histories(changed, cut + 1), strict=True):
             np.testing.assert_array_equal(before, after)
+
+
+class Recorder:
+    """Plays given sides and keeps what it was shown."""
+
+    def __init__(self, sides: np.ndarray, config: MarketConfig) -> None:
+        self.sides, self.config = sides, config
+        self.seen: list[np.ndarray] = []
+
+    def act(self, observations: np.ndarray) -> np.ndarray:
+        self.seen.append(observations)
+        return encode_sides(self.sides[len(self.seen) - 1], self.config)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seeds, st.integers(1, 78))
+def test_no_observation_knows_a_later_bar_or_action(seed: int, cut: int) -> None:
+    config = MarketConfig(default_tp_bps=15.0, default_sl_bps=10.0)
+    rng = np.random.default_rng(seed)
+    bars, features = random_bars(rng, 80), rng.normal(size=(80, 2)).astype(np.float32)
+    sides = np.repeat(rng.integers(-1, 2, (20, 1)), 4, axis=0)
+    base = Recorder(sides, config)
+    Backtest(build_market(bars, observations=features), config).run(base)
+    later = np.arange(80) > cut
+    bars = np.where(later[:, None], random_bars(rng, 80), bars)
+    features = np.where(later[:, None], 0.5, features).astype(np.float32)
+    other = Recorder(np.where(np.arange(80)[:, None] >= cut, -1, sides), config)
+    Backtest(build_market(bars, observations=features), config).run(other)
+    np.testing.assert_array_equal(base.seen[: cut + 1], other.seen[: cut + 1])
 
 
 @some

@@ -44,6 +44,15 @@ def test_registry_offers_both_forms(tmp_path) -> None:
     assert observations in vector.observation_space
 
 
+def test_no_market_means_the_demo_market() -> None:
+    env = gym.make(f"envs.registration:{ENV_ID}")
+    assert env.unwrapped.market.symbol.startswith("SYN")
+    vector = gym.make_vec(f"envs.registration:{ENV_ID}", num_envs=2)
+    env.reset(seed=0)
+    vector.reset(seed=0)
+    np.testing.assert_array_equal(env.step(1)[0], vector.step(np.ones(2, dtype=int))[0][0])
+
+
 def test_gymnasium_wrappers_work() -> None:
     env = gym.make(f"envs.registration:{ENV_ID}", market=random_market(1, 600), config=SHORT)
     env = gym.wrappers.NormalizeReward(gym.wrappers.FrameStackObservation(gym.wrappers.TimeLimit(env, 10), 4))
