@@ -6,10 +6,10 @@ Both sides compute from the same SYNTHETIC bars, in turns, on one core; medians 
 work on the machine disturbs less. The five are one from each family that looks back over a window, written as one would
 write them with pandas' rolling windows, and their values are checked against ours first.
 
-`pass_vs_pandas_five` is the time of pandas for the five over our time for the whole catalogue, taken in pieces of 65,536
-bars as one does on the way to disk: at 1 we are done with everything when pandas is done with five.
-`matrix_vs_pandas_five` is the same for one matrix of all rows, whose memory (304 bytes a bar) some machines hand out more
-slowly than it is computed.
+`pass_vs_pandas_five` is the time of pandas for the five over our time for the whole catalogue, taken in pieces of
+65,536 bars as one does on the way to disk: at 1 we are done with everything when pandas is done with five.
+`matrix_vs_pandas_five` is the same for one matrix of all rows, whose memory (304 bytes a bar) some machines hand out
+more slowly than it is computed.
 """
 
 import json
