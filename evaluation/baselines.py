@@ -7,7 +7,7 @@ All of them trade the same span on the same terms as the policy.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -139,6 +139,8 @@ def best_threshold_rule(
     Raises InputError for an unknown column and when `selection` has no tradable row.
     """
     candidates = _candidates(selection, columns)
+    wanted = [selection.columns.index(column) for column in columns]
+    selection = replace(selection, observations=selection.observations[:, wanted], columns=tuple(columns))
     grid = _ThresholdLanes(candidates, selection, config)
     chosen = Backtest(selection, config, (capital,) * len(candidates)).run(grid)
     returns = chosen.equity[-1] / capital - 1.0

@@ -70,7 +70,7 @@ def drawdown_figure(section: SectionSummary) -> Figure:
     falls = -drawdown(account.equity, account.initial_capital)
     deepest = section.policy.drawdown.depth
     plot = _time_plot(
-        account, (min(-deepest * 1.08, -1e-4), 0.0), 120, f"Drawdown of {section.title}, at most {deepest:.2%}", 3
+        account, (min(-deepest * 1.08, -0.001), 0.0), 120, f"Drawdown of {section.title}, at most {deepest:.2%}", 3
     )
     x, y = thin(account.open_time_ms.astype(np.float64), falls, CURVE_POINTS)
     plot.band(x, y, np.zeros_like(y), "fall")

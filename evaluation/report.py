@@ -59,20 +59,17 @@ def render_report(data: ReportData) -> str:
 
 
 def _section_figures(section: SectionSummary) -> dict[str, Any]:
-    account = section.accounts[section.policy.name]
-    traded = section.policy.trades > 0
-    return {
-        "equity": _safe(figures.equity_figure(section)),
-        "drawdown": _safe(figures.drawdown_figure(section)),
-        "random": _safe(figures.random_figure(section.random, section.policy.net_return.value)),
-        "waterfall": _safe(figures.waterfall_figure(section.policy.costs, account.initial_capital)) if traded else None,
-        "outcomes": _safe(figures.outcome_figure(account.trade_bps, section.policy.trade_bps.value))
-        if traded
-        else None,
-        "exits": figures.exit_reasons(account) if traded else [],
-        "detail": None,
-        "overview": None,
-    }
+    policy = section.policy
+    account = section.accounts[policy.name]
+    drawn: dict[str, Any] = dict.fromkeys(("random", "waterfall", "outcomes", "exits", "detail", "overview"))
+    drawn["equity"] = _safe(figures.equity_figure(section))
+    drawn["drawdown"] = _safe(figures.drawdown_figure(section))
+    if policy.trades:
+        drawn["random"] = _safe(figures.random_figure(section.random, policy.net_return.value))
+        drawn["waterfall"] = _safe(figures.waterfall_figure(policy.costs, account.initial_capital))
+        drawn["outcomes"] = _safe(figures.outcome_figure(account.trade_bps, policy.trade_bps.value))
+        drawn["exits"] = figures.exit_reasons(account)
+    return drawn
 
 
 def _symbol_figures(symbol: SymbolData, section: SectionSummary) -> dict[str, Any]:
@@ -159,11 +156,7 @@ def _brush(html: Markup, place: Mapping[str, float]) -> Markup:
 def _days_needed(days: float) -> str:
     if math.isnan(days):
         return "an unknown number of days"
-    return (
-        "no number of days would do: it is not above 0, so more than any number"
-        if math.isinf(days)
-        else f"{days:,.0f} days"
-    )
+    return "more days than there are (it is not above 0)" if math.isinf(days) else f"{days:,.0f} days"
 
 
 FILTERS: Mapping[str, Callable[..., Any]] = {

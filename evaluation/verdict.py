@@ -98,26 +98,29 @@ def judge(evidence: Evidence, rule: VerdictRule | None = None) -> Verdict:
     checks = _checks(evidence, rule)
     failed = [check for check in checks if not check.passed]
     days, trades = evidence.mean_daily.n, evidence.trades
-    outcome = _outcome(evidence)
+    verb = "made" if evidence.net_return >= 0.0 else "lost"
+    outcome = f"the policy {verb} {share(abs(evidence.net_return), 2)} net of costs"
+    span = f"{counted(days, 'test day')} and {counted(trades, 'trade')}"
     level: Literal["evidence", "none", "too_little"]
     if trades == 0:
         level, sentence = "none", f"No evidence of an edge: the policy never traded in {counted(days, 'test day')}."
     elif days < rule.min_days or trades < rule.min_trades:
         level = "too_little"
-        sentence = (
-            f"Too little data to say: {counted(days, 'test day')} and {counted(trades, 'trade')}, where at least "
-            f"{rule.min_days} days and {rule.min_trades} trades are needed. {outcome}."
-        )
+        needed = f"at least {rule.min_days} days and {rule.min_trades} trades are needed"
+        sentence = f"Too little data to say: {span}, where {needed}. So far {outcome}."
     elif failed:
         level = "none"
         names = ", ".join(check.name[0].lower() + check.name[1:] for check in failed)
-        sentence = f"No evidence of an edge: {outcome[0].lower()}{outcome[1:]}. Failed: {names}."
+        sentence = f"No evidence of an edge: {outcome} in {span}. Failed: {names}."
     else:
         level = "evidence"
-        sentence = f"Evidence of an edge: {outcome[0].lower()}{outcome[1:]}, and every test of the rule is passed."
+        sentence = f"Evidence of an edge: {outcome} in {span}, and every test of the rule is passed."
     if evidence.synthetic:
         sentence += " The market is SYNTHETIC, so this says nothing about real ones."
-    return Verdict(level, sentence, checks, () if evidence.synthetic else _warnings(evidence, rule))
+    warnings = () if evidence.synthetic else _warnings(evidence, rule)
+    if warnings:
+        sentence += " It is suspiciously good: treat it as a leak until disproved."
+    return Verdict(level, sentence, checks, warnings)
 
 
 def _checks(e: Evidence, rule: VerdictRule) -> tuple[Check, ...]:
@@ -151,18 +154,10 @@ def _checks(e: Evidence, rule: VerdictRule) -> tuple[Check, ...]:
     )
 
 
-def _outcome(e: Evidence) -> str:
-    verb = "made" if e.net_return >= 0.0 else "lost"
-    return (
-        f"The policy {verb} {share(abs(e.net_return), 2)} net of costs in {counted(e.mean_daily.n, 'test day')} "
-        f"and {counted(e.trades, 'trade')}"
-    )
-
-
 def _warnings(e: Evidence, rule: VerdictRule) -> tuple[str, ...]:
     found = [
         f"{claim.name} is right {share(claim.accuracy.value, 1)} of the time over {claim.horizon_minutes:g} minutes on "
-        f"real bars; above {share(rule.suspicious_accuracy)} treat it as a leak until disproved"
+        f"real bars, where honest work has stayed below {share(rule.suspicious_accuracy)}"
         for claim in e.accuracies
         if claim.horizon_minutes <= rule.suspicious_horizon_minutes
         and claim.accuracy.value > rule.suspicious_accuracy
@@ -170,7 +165,7 @@ def _warnings(e: Evidence, rule: VerdictRule) -> tuple[str, ...]:
     ]
     if e.sharpe.annual > rule.suspicious_sharpe:
         found.append(
-            f"an annual Sharpe ratio of {e.sharpe.annual:.1f} net of costs on real bars; "
-            f"above {rule.suspicious_sharpe:g} treat it as a leak until disproved"
+            f"an annual Sharpe ratio of {e.sharpe.annual:.1f} net of costs on real bars, where honest work has stayed "
+            f"below {rule.suspicious_sharpe:g}"
         )
     return tuple(found)

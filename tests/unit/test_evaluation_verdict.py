@@ -100,11 +100,13 @@ def claim(value: float, *, minutes: float, low: float = 0.53) -> AccuracyClaim:
     ],
 )
 def test_what_is_too_good_is_treated_as_a_leak(change, warned):
-    warnings = judge(replace(GOOD, **change)).warnings
+    found = judge(replace(GOOD, **change))
+    warnings = found.warnings
+    assert found.sentence.endswith("treat it as a leak until disproved.") == (warned is not None)
     assert len(warnings) == (warned is not None)
     if warned:
         assert warnings[0].startswith(warned)
-        assert "treat it as a leak until disproved" in warnings[0]
+        assert "honest work has stayed below" in warnings[0]
 
 
 def test_the_rule_in_words_names_its_thresholds():
