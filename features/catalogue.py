@@ -41,7 +41,7 @@ class FeatureSpec:
     inputs: tuple[str, ...]
     """Fields of `BarArrays` it reads; it exists only for sources that give them all in every row."""
     window: int
-    """Bars that enter the value (for an exponential average: its span)."""
+    """Look-back of the feature itself, in bars (of an exponential average: its span); a σ it divides by has its own."""
     warmup: int
     """Leading rows of a contiguous stretch in which it is not yet defined."""
     formula: str
