@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
@@ -17,7 +18,7 @@ from envs.demo import demo_market
 from envs.episodes import EpisodeStarter, episode_statistics
 from envs.lanes import FIRST_ROW, INITIAL
 from envs.market import Market, MarketSource, open_market
-from envs.observation import observation_space
+from envs.observation import observation_columns, observation_space
 
 
 class _Block:
@@ -79,10 +80,10 @@ class ScalpingVectorEnv(VectorEnv):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._decoder = ActionDecoder(self.config)
         self._orders = np.zeros((num_envs, ORDER_WIDTH))
-        self._width = self.single_observation_space.shape[0]
+        self._shape = (num_envs, len(observation_columns(self.markets[0])))
         self._seeded = False
         self._blocks = [
-            _Block(item, self.config, slice(m, None, count), num_envs, self._width)
+            _Block(item, self.config, slice(m, None, count), num_envs, self._shape[1])
             for m, item in enumerate(self.markets)
         ]
 
@@ -94,7 +95,7 @@ class ScalpingVectorEnv(VectorEnv):
         # Without a seed the streams run on; only the very first reset must have a key.
         key = int(self.np_random.integers(2**63)) if seed is not None or not self._seeded else None
         self._seeded = True
-        observations = np.empty((self.num_envs, self._width), dtype=np.float32)
+        observations = np.empty(self._shape, dtype=np.float32)
         starts = np.empty(self.num_envs, dtype=np.int64)
         capital = np.empty(self.num_envs)
         for block in self._blocks:
@@ -111,7 +112,7 @@ class ScalpingVectorEnv(VectorEnv):
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Observations float32 (N, D), rewards float64 (N,), terminated and truncated bool (N,): all fresh arrays."""
         count = self.num_envs
-        observations = np.empty((count, self._width), dtype=np.float32)
+        observations = np.empty(self._shape, dtype=np.float32)
         rewards = np.empty(count)
         terminated, truncated = np.empty(count, dtype=bool), np.empty(count, dtype=bool)
         infos = self.step_into(actions, observations, rewards, terminated, truncated)
@@ -129,9 +130,13 @@ class ScalpingVectorEnv(VectorEnv):
 
         observations float32 (N, D) of any strides (C-contiguous is fastest), rewards any float (N,), flags bool (N,).
         """
+        if not self._seeded:
+            raise gym.error.ResetNeeded("call reset() before step()")
         orders = self._orders
         self._decoder.decode(self._decoder.as_batch(actions, self.num_envs), orders)
+        # Compiled code trusts shapes; whatever does not fit exactly goes through numpy, which checks them.
         direct = len(self._blocks) == 1 and observations.flags.c_contiguous
+        direct = direct and observations.shape == self._shape and observations.dtype == np.float32
         for block in self._blocks:
             block.restart_ended()
             if direct:

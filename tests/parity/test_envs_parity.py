@@ -3,6 +3,7 @@
 import copy
 import pickle
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
@@ -173,6 +174,18 @@ def test_step_into_writes_what_step_returns() -> None:
         for got, want in zip(written, expected[:4], strict=True):
             np.testing.assert_array_equal(got, want.astype(got.dtype))
         assert infos.keys() == expected[4].keys()
+
+
+def test_arrays_of_the_wrong_shape_are_refused() -> None:
+    env = ScalpingVectorEnv(5, random_market(1, 600), MarketConfig())
+    actions, width = np.zeros(5, dtype=int), env.single_observation_space.shape[0]
+    with pytest.raises(gym.error.ResetNeeded):
+        env.step(actions)
+    env.reset(seed=1)
+    flags = np.zeros(5, dtype=bool)
+    for shape in ((4, width), (5, width - 1)):
+        with pytest.raises(ValueError, match="broadcast"):
+            env.step_into(actions, np.zeros(shape, dtype=np.float32), np.zeros(5), flags, flags.copy())
 
 
 def test_step_returns_fresh_arrays() -> None:
