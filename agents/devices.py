@@ -46,6 +46,17 @@ def resolve_device(name: str) -> torch.device:
     return torch.device(device.type, index)
 
 
+def available_devices() -> dict[str, str]:
+    """Device kind -> what this torch finds of it, in one line; the optional Intel extension among them."""
+    found = {"cpu": f"present, {torch.get_num_threads()} threads, torch {torch.__version__}"}
+    for kind in AUTO_ORDER:
+        count = _count(kind)
+        names = [getattr(torch, kind).get_device_name(i) for i in range(count)]
+        found[kind] = f"{count} present: {', '.join(names)}" if count else "none found by this torch"
+    found["ipex"] = ipex_status()[1]
+    return found
+
+
 def _count(kind: str) -> int:
     """Number of devices of a type that this torch can use now."""
     backend = getattr(torch, kind, None)
