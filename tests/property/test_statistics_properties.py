@@ -150,16 +150,19 @@ def test_diebold_mariano_prefers_the_smaller_loss():
     assert forecasts.diebold_mariano(worse, better).statistic == pytest.approx(-found.statistic)
 
 
-def test_bootstrap_interval_covers_the_truth():
-    """95 % intervals of the mean of 60 mildly correlated days hold the truth in most of 120 worlds (nominal 95 %)."""
+@pytest.mark.parametrize("days", [20, 60])
+def test_bootstrap_interval_covers_the_truth(days):
+    """95 % intervals of the mean of fat-tailed days hold the truth in 92 % of 300 worlds or more (binomial, 1 in
+    1000)."""
     rng = np.random.default_rng(15)
     covered = 0
-    for world in range(120):
-        noise = rng.standard_normal(61)
-        days = 0.01 * (noise[1:] + 0.3 * noise[:-1])
-        found = intervals.bootstrap_intervals(days, {"mean": intervals.mean_return}, resamples=400, seed=world)["mean"]
+    for world in range(300):
+        returns = 0.01 * rng.standard_t(4, days)
+        found = intervals.bootstrap_intervals(returns, {"mean": intervals.mean_return}, resamples=300, seed=world)[
+            "mean"
+        ]
         covered += found.low <= 0.0 <= found.high
-    assert covered >= binom.ppf(1e-4, 120, 0.90)
+    assert covered >= binom.ppf(1e-3, 300, 0.92)
 
 
 def test_bootstrap_keeps_dependence():
