@@ -71,6 +71,11 @@ def read_bars(
     return table.replace_schema_metadata(label)
 
 
+def is_synthetic(table: pa.Table) -> bool:
+    """Whether a table of bars says that it was made by the synthetic market."""
+    return (table.schema.metadata or {}).get(b"synthetic") == b"true"
+
+
 def symbol_from_path(path: str | Path) -> str:
     """The symbol that a file name tells ('BTCUSDT-1m-2026-03.zip' -> 'BTCUSDT'), else its stem in capitals."""
     return _recognise_symbol(Path(path)) or Path(path).stem.upper()

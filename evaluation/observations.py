@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from data_pipeline.errors import InputError
 from data_pipeline.files import write_json
@@ -15,15 +14,10 @@ from envs.lanes import trading_terms
 from envs.market import Market
 from evaluation.dataset import INTERVAL_MS, SymbolRows
 from features.scaling import Scaler
+from supervised.observation import observation_rows
 from supervised.predictions import Predictions
 
 SCALER = "scaler.json"
-
-
-def observation_rows(features: NDArray[np.float64], predictions: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Features (T, F) and probabilities (T, K) side by side, unscaled; a probability enters as its log-odds."""
-    p = predictions.astype(np.float64)
-    return np.concatenate([features, np.log(p) - np.log1p(-p)], axis=1)
 
 
 def build_market(symbol: SymbolRows, predictions: Predictions, folder: Path) -> Market:

@@ -1,0 +1,166 @@
+"""One paper account: one lane of the compiled market, moved bar by bar.
+
+The step sees a market of two rows, the last closed bar and the new one, built by `Market.build` as every other market
+is: whether the old row can be traded, the gap rule included, is decided there. After the step the lane's row numbers
+are moved back by one, so that row 0 is always the last closed bar; the step only ever uses their differences.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_pipeline.instruments import Instrument
+from envs import lanes
+from envs.batch import LaneBatch
+from envs.config import MarketConfig
+from envs.kernel import open_lanes
+from envs.market import Market
+from envs.observation import observation_columns
+from live.feed import ClosedBar, bar_block
+
+NEVER = np.iinfo(np.int64).max
+MOST_TRADES = 2
+"""A lane closes at most this many trades in one bar: one at its open, one inside."""
+_ROW_NUMBERS = [lanes.ROW, lanes.FIRST_ROW, lanes.ENTRY_ROW]
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """What was bought or sold in a bar."""
+
+    kind: Literal["entry", "exit"]
+    side: int
+    """+1 the position is long, -1 it is short."""
+    qty: float
+    price: float
+    """Half-spread included."""
+    reason: str
+    """Why a position was left (`envs.lanes.EXIT_REASONS`); "signal" for an entry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What a bar did to the account."""
+
+    observation: NDArray[np.float32] | None
+    """(1, D) what a policy sees at the bar's close; None at the first bar, which only gives the next something to
+    follow."""
+    fills: tuple[Fill, ...] = ()
+    """In the order in which they happened."""
+    trades: tuple[dict[str, Any], ...] = ()
+    """Trades closed in the bar: the columns of `envs.trades.TRADE_SCHEMA` without the lane."""
+
+
+class PaperAccount:
+    """The account; `money` and `count` read it by the names of `envs.lanes`."""
+
+    def __init__(
+        self, instrument: Instrument, columns: tuple[str, ...], config: MarketConfig, interval_ms: int, capital: float
+    ) -> None:
+        self._instrument, self._columns, self._interval_ms = instrument, columns, interval_ms
+        self._last: tuple[ClosedBar, NDArray[np.float32]] | None = None
+        no_bars = Market(
+            symbol=instrument.symbol,
+            instrument=instrument,
+            interval_ms=interval_ms,
+            open_time_ms=np.empty(0),
+            prices=np.empty((0, 5)),
+            observations=np.empty((0, len(columns))),
+            columns=columns,
+            tradable=np.empty(0),
+            segment_stop=np.empty(0),
+        )
+        self._batch = LaneBatch(no_bars, config, 1, trade_slots=MOST_TRADES)
+        self._observation = np.zeros((1, len(observation_columns(no_bars))), dtype=np.float32)
+        state = self._batch.state
+        open_lanes(state.account, state.clock, np.array([capital]), 0, NEVER)
+
+    def step(self, bar: ClosedBar, row: NDArray[np.float32], order: NDArray[np.float64]) -> Moved:
+        """Fill `order` (1, 4), decided at the last close, in `bar`, by the rules of docs/fills.md.
+
+        `row`: float32 (C,), the market's columns known at the close of `bar`, NaN where missing.
+        """
+        last, self._last = self._last, (bar, row)
+        if last is None:
+            return Moved(None)
+        before, known = last
+        times = np.array([before.open_time_ms, bar.open_time_ms])
+        bars = bar_block(times, np.stack([before.row(), bar.row()]))
+        self._batch.market = Market.build(
+            bars, np.stack([known, row]), self._columns, self._instrument, self._interval_ms
+        )
+        clock = self._batch.state.clock
+        if clock[lanes.PHASE, 0] == lanes.FRESH:
+            self._batch.step(order, self._observation)  # the lane now stands at the first bar
+        closed = self.count(lanes.TRADES)
+        self._batch.step(order, self._observation)
+        fills, trades = self._events(closed, times)
+        clock[_ROW_NUMBERS, 0] -= 1
+        return Moved(self._observation.copy(), fills, trades)
+
+    def money(self, row: int) -> float:
+        """One field of the account, such as `lanes.EQUITY`."""
+        return float(self._batch.state.money(row)[0])
+
+    def count(self, row: int) -> int:
+        """One field of the clock, such as `lanes.TRADES`."""
+        return int(self._batch.state.count(row)[0])
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Everything that changes, as arrays."""
+        seen = [] if self._last is None else [self._last]
+        return {
+            "account": self._batch.state.account,
+            "clock": self._batch.state.clock,
+            "last_time": np.array([bar.open_time_ms for bar, _ in seen], dtype=np.int64),
+            "last_bar": np.array([bar.row() for bar, _ in seen]).reshape(-1, 9),
+            "last_row": np.array([row for _, row in seen], dtype=np.float32).reshape(-1, len(self._columns)),
+        }
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Go on from `state`."""
+        self._batch.state.account[:] = state["account"]
+        self._batch.state.clock[:] = state["clock"]
+        for time, bar, row in zip(state["last_time"], state["last_bar"], state["last_row"], strict=True):
+            self._last = ClosedBar.from_row(time, bar), row
+
+    def _events(self, closed: int, times: np.ndarray) -> tuple[tuple[Fill, ...], tuple[dict[str, Any], ...]]:
+        """Fills and trades of the step just made, before which `closed` trades were; row 1 is the bar it moved to."""
+        fills: list[Fill] = []
+        trades: list[dict[str, Any]] = []
+        ring = self._batch.state.trades[0]
+        for number in range(closed, self.count(lanes.TRADES)):
+            record = ring[number % MOST_TRADES]
+            side, qty = int(record[lanes.SIDE]), float(record[lanes.SIZE])
+            if record[lanes.ENTRY_BAR] == 1:
+                fills.append(Fill("entry", side, qty, float(record[lanes.ENTRY_FILL]), "signal"))
+            trades.append(self._trade(record, times))
+            fills.append(Fill("exit", side, qty, float(record[lanes.EXIT_FILL]), trades[-1]["exit_reason"]))
+        qty = self.money(lanes.QTY)
+        if qty != 0.0 and self.count(lanes.ENTRY_ROW) == 1:
+            fills.append(Fill("entry", int(np.sign(qty)), abs(qty), self.money(lanes.ENTRY_PRICE), "signal"))
+        return tuple(fills), tuple(trades)
+
+    def _trade(self, record: np.ndarray, times: np.ndarray) -> dict[str, Any]:
+        entry = int(record[lanes.ENTRY_BAR])
+        # A position never outlives the first open after a gap, so every bar from its entry to row 0 was there.
+        entry_time = times[1] if entry == 1 else times[0] + entry * self._interval_ms
+        gross, fees, spread = (float(record[c]) for c in (lanes.GROSS_PNL, lanes.TRADE_FEES, lanes.TRADE_SPREAD))
+        return {
+            "side": int(record[lanes.SIDE]),
+            "qty": float(record[lanes.SIZE]),
+            "entry_time_ms": int(entry_time),
+            "entry_price": float(record[lanes.ENTRY_FILL]),
+            "exit_time_ms": int(times[1]),
+            "exit_price": float(record[lanes.EXIT_FILL]),
+            "exit_reason": lanes.EXIT_REASONS[int(record[lanes.REASON])],
+            "gross_pnl": gross,
+            "fees": fees,
+            "spread_cost": spread,
+            "net_pnl": gross - fees - spread,
+            "bars_held": int(record[lanes.HELD]),
+        }

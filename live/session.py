@@ -1,0 +1,225 @@
+"""A paper session: closed bars in, one at a time; features, predictions, account and decision out.
+
+Features are `FeatureStream`'s, predictions the run's own models and ensemble, fills and account one lane of the
+compiled market. A decision made at the close of a bar is filled in the next one, as in the backtest.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_pipeline.errors import InputError
+from data_pipeline.files import atomic_path
+from envs import lanes
+from envs.actions import ORDER_WIDTH, ActionDecoder
+from features.stream import FeatureStream
+from live.account import Fill, PaperAccount
+from live.feed import ClosedBar
+from live.predictor import RollingPredictor
+from live.trained_run import TrainedRun
+from supervised.observation import observation_rows
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is wanted from the next bar on: an order row of `envs.actions`; None where there is no such limit."""
+
+    target: float
+    """Sign is the side, magnitude the share of equity × leverage; 0 is flat."""
+    take_profit_bps: float | None
+    stop_loss_bps: float | None
+    ttl_bars: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one closed bar led to."""
+
+    open_time_ms: int
+    close: float
+    ready: bool
+    """Features and predictions are all there. Where not, the account goes flat whatever is decided."""
+    gap: bool
+    """The bar does not follow the one before it."""
+    rehearsal: bool
+    """The run had seen this bar in research."""
+    predictions: dict[str, float | None]
+    """P(up) by column name."""
+    fills: tuple[Fill, ...]
+    """Of the decision made one bar earlier, and of brackets and time-outs, in this bar."""
+    trades: tuple[dict[str, Any], ...]
+    """Trades closed in this bar."""
+    position: float
+    """Signed quantity held at the close."""
+    equity: float
+    """Cash and position at the close."""
+    decision: Decision
+    """Made at this close, to be filled in the next bar."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON types."""
+        return asdict(self)
+
+
+@dataclass
+class Counts:
+    """What a session has seen so far."""
+
+    bars: int = 0
+    gaps: int = 0
+    not_ready: int = 0
+    rehearsed: int = 0
+    """Bars that the run had seen in research."""
+    first_open_ms: int = 0
+    last_open_ms: int = 0
+    first_price: float = 0.0
+    """Open of the first bar."""
+    last_price: float = 0.0
+    """Close of the last bar."""
+
+
+class PaperSession:
+    """Trades one symbol with one policy; `on_bar` is all there is to it."""
+
+    def __init__(self, run: TrainedRun, capital: float | None = None) -> None:
+        """Start with `capital` quote units (None: the rules' own). Raises InputError when the rules give a range."""
+        low, high = run.config.capital_range
+        if capital is None and low != high:
+            raise InputError(
+                f"the policy was trained with {low:g} to {high:g} of capital", where="session", remedy="pass --capital"
+            )
+        self.run = run
+        self.capital = low if capital is None else float(capital)
+        self.counts = Counts()
+        self.account = PaperAccount(run.instrument, run.columns, run.config, run.interval_ms, self.capital)
+        self._stream = FeatureStream(run.fold.feature_names, run.interval_ms)
+        self._predictor = RollingPredictor(run.fold, run.hedge, run.interval_ms)
+        self._decoder = ActionDecoder(run.config)
+        self._order = np.zeros((1, ORDER_WIDTH))
+
+    def on_bar(self, bar: ClosedBar) -> Step:
+        """Take in the next closed bar.
+
+        Raises InputError, with the session untouched, for a bar that is not later than the last one or off the time
+        grid, and for prices or sizes that no bar can have. A bar after a gap starts the features afresh; the
+        position, if any, is closed at its open.
+        """
+        if bar.open_time_ms % self.run.interval_ms:
+            raise InputError(
+                f"open time {bar.open_time_ms} ms is off the {self.run.interval_ms // 1000} s grid",
+                where="session",
+                remedy="give the time at which the bar opens",
+            )
+        last = self._stream.last_open_time_ms
+        features = self._stream.update(bar.open_time_ms, bar.row())
+        probabilities = self._predictor.update(bar, features)
+        row = self.run.scaler.transform(observation_rows(features[None], probabilities[None]))[0]
+        moved = self.account.step(bar, row, self._order)
+        if moved.observation is not None:
+            actions = self.run.policy.act(moved.observation)
+            self._decoder.decode(self._decoder.as_batch(actions, 1), self._order)
+        step = Step(
+            open_time_ms=bar.open_time_ms,
+            close=bar.close,
+            ready=not bool(np.isnan(row).any()),
+            gap=last is not None and bar.open_time_ms - last != self.run.interval_ms,
+            rehearsal=bar.open_time_ms <= self.run.known_until_ms,
+            predictions=self._named(probabilities),
+            fills=moved.fills,
+            trades=moved.trades,
+            position=self.account.money(lanes.QTY),
+            equity=self.account.money(lanes.EQUITY),
+            decision=_decision(self._order[0]),
+        )
+        self._count(bar, step)
+        return step
+
+    def save(self, path: Path, extra: dict[str, Any] | None = None) -> None:
+        """Write everything that changes to one .npz file, atomically; `extra` (JSON) comes back from `restore`."""
+        about = {
+            "format": FORMAT,
+            "identity": self.run.identity,
+            "capital": self.capital,
+            "counts": asdict(self.counts),
+            "extra": extra or {},
+        }
+        arrays = {f"predictor.{name}": array for name, array in self._predictor.state().items()}
+        arrays |= {f"account.{name}": array for name, array in self.account.state().items()}
+        arrays["about"] = _bytes(json.dumps(about).encode())
+        arrays["stream"] = _bytes(self._stream.state_bytes())
+        arrays["order"] = self._order
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+
+    @classmethod
+    def restore(cls, run: TrainedRun, path: Path) -> tuple[PaperSession, dict[str, Any]]:
+        """The session that `save` wrote, which goes on bit for bit as if it had never stopped, and its `extra`.
+
+        Raises InputError when there is none, it is damaged, or it belongs to another run or policy.
+        """
+        remedy = "start anew with another --out"
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            about = json.loads(arrays["about"].tobytes())
+            if about["format"] != FORMAT:
+                raise InputError(f"session format {about['format']} is unknown", where=str(path), remedy=remedy)
+            for name, value in run.identity.items():
+                if about["identity"].get(name) != value:
+                    raise InputError(
+                        f"the session was started with another {name}",
+                        where=str(path),
+                        remedy=f"{remedy}, or mend --run",
+                    )
+            session = cls(run, about["capital"])
+            session.counts = Counts(**about["counts"])
+            session._stream = FeatureStream.from_state(arrays["stream"].tobytes())
+            session._predictor.restore(_part(arrays, "predictor"))
+            session.account.restore(_part(arrays, "account"))
+            session._order[:] = arrays["order"]
+        except InputError:
+            raise
+        except (OSError, KeyError, ValueError, TypeError, BadZipFile) as error:
+            raise InputError(
+                f"no session to go on with ({type(error).__name__}: {error})", where=str(path), remedy=remedy
+            ) from error
+        return session, about["extra"]
+
+    def _named(self, probabilities: NDArray[np.float32]) -> dict[str, float | None]:
+        columns = self.run.columns[len(self.run.fold.feature_names) :]
+        return {
+            name: None if np.isnan(p) else round(float(p), 7) for name, p in zip(columns, probabilities, strict=True)
+        }
+
+    def _count(self, bar: ClosedBar, step: Step) -> None:
+        counts = self.counts
+        if counts.bars == 0:
+            counts.first_open_ms, counts.first_price = bar.open_time_ms, bar.open
+        counts.last_open_ms, counts.last_price = bar.open_time_ms, bar.close
+        counts.bars += 1
+        counts.gaps += step.gap
+        counts.not_ready += not step.ready
+        counts.rehearsed += step.rehearsal
+
+
+def _decision(order: NDArray[np.float64]) -> Decision:
+    target, *limits = (float(value) for value in order)
+    return Decision(target, *(value if 0.0 < value < np.inf else None for value in limits))
+
+
+def _bytes(data: bytes) -> NDArray[np.uint8]:
+    return np.frombuffer(data, dtype=np.uint8)
+
+
+def _part(arrays: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
+    prefix = f"{name}."
+    return {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}

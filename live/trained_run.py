@@ -1,0 +1,150 @@
+"""What a session takes from a finished run: models, ensemble, scaler, policy and the market's rules, checked to fit."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from agents.checkpoints import POLICY_WEIGHTS, checkpoint_of
+from agents.policy import TrainedPolicy, load_policy
+from data_pipeline.errors import InputError
+from data_pipeline.files import file_sha256
+from data_pipeline.instruments import Instrument
+from envs.config import MarketConfig
+from envs.market import Market
+from envs.observation import observation_columns
+from envs.policy import Policy
+from features.scaling import Scaler
+from supervised.ensemble import Hedge
+from supervised.fold_store import TrainedFold, load_fold
+from supervised.walk_forward import column_names, load_ensemble
+
+MARKETS, PREDICTIONS, POLICY, SCALER = "markets", "predictions", "policy.onnx", "scaler.json"
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """Everything that a session needs to know and does not change."""
+
+    instrument: Instrument
+    interval_ms: int
+    columns: tuple[str, ...]
+    """The market's observation columns: features, then predictions."""
+    fold: TrainedFold
+    """The last fold's models and their scaler."""
+    hedge: Hedge
+    """The ensemble as it stood after the run's last bar."""
+    scaler: Scaler
+    """Of the observation columns."""
+    policy: Policy
+    config: MarketConfig
+    known_until_ms: int
+    """Open time of the last bar that the run has seen; a session on bars up to it is a rehearsal, not evidence."""
+    identity: dict[str, str]
+    """What tells this run's models and policy from any other's."""
+
+    def __post_init__(self) -> None:
+        members = tuple(self.fold.models)
+        horizons = self.fold.config.horizons
+        wanted = (
+            *self.fold.feature_names,
+            *column_names("p_up", horizons, members),
+            *column_names("p_up", horizons, ("ensemble",)),
+        )
+        if wanted != self.columns or (self.hedge.members, self.hedge.horizons) != (members, horizons):
+            raise InputError(
+                "models and market do not have the same columns",
+                where=f"run, {self.instrument.symbol}",
+                remedy="run the experiment again",
+            )
+
+
+def load_run(path: Path, *, symbol: str | None = None, policy: Path | None = None) -> TrainedRun:
+    """Open a run folder of run_scalping_experiment.
+
+    `symbol` may be left out when the run has one; `policy` is a checkpoint folder or .onnx file in place of the run's
+    own. Raises InputError when a part is missing, the run is not finished, or parts do not fit together.
+    """
+    path = Path(path)
+    market_folder = _symbol_folder(path, symbol)
+    market = Market.load(market_folder)
+    predictions = path / PREDICTIONS / market_folder.name
+    fold = _last_fold(predictions)
+    policy_path = path / POLICY if policy is None else Path(policy)
+    trained = load_policy(policy_path)
+    if trained.spec.observation_columns != observation_columns(market):
+        raise InputError(
+            "the policy observes other columns than the run's market has",
+            where=str(policy_path),
+            remedy="give a policy of this run",
+        )
+    weights = policy_path if policy_path.suffix == ".onnx" else checkpoint_of(policy_path) / POLICY_WEIGHTS
+    return TrainedRun(
+        instrument=market.instrument,
+        interval_ms=market.interval_ms,
+        columns=market.columns,
+        fold=fold,
+        hedge=load_ensemble(predictions, fold.config),
+        scaler=_load_scaler(market_folder / SCALER),
+        policy=trained,
+        config=market_rules(trained, str(policy_path)),
+        known_until_ms=int(market.open_time_ms[-1]),
+        identity={
+            "symbol": market.symbol,
+            "models": fold.config_hash,
+            "policy": file_sha256(weights),
+            "scaler": file_sha256(market_folder / SCALER),
+        },
+    )
+
+
+def market_rules(policy: TrainedPolicy, where: str) -> MarketConfig:
+    """The rules that a policy was trained under. Raises InputError for rules that this version does not know."""
+    known: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in policy.spec.market.items()
+    }
+    unknown = sorted(known.keys() - {field.name for field in fields(MarketConfig)})
+    if unknown:
+        raise InputError(f"rule {unknown[0]!r} of its market is unknown", where=where, remedy="train the policy again")
+    return MarketConfig(**known)
+
+
+def _symbol_folder(path: Path, symbol: str | None) -> Path:
+    found: dict[str, Path] = {}
+    for about in sorted((path / MARKETS).glob("*/market.json")):
+        found[json.loads(about.read_text())["symbol"]] = about.parent
+    if not found:
+        raise InputError(
+            "no finished run is there",
+            where=str(path),
+            remedy="make one with python -m scripts.run_scalping_experiment --out FOLDER",
+        )
+    if symbol is None and len(found) == 1:
+        return next(iter(found.values()))
+    if symbol is None or symbol not in found:
+        what = "the run has several symbols" if symbol is None else f"symbol {symbol!r} is not in the run"
+        raise InputError(what, where=str(path), remedy=f"pass --symbol, one of {' '.join(found)}")
+    return found[symbol]
+
+
+def _last_fold(folder: Path) -> TrainedFold:
+    numbers = [int(name.name.removeprefix("fold_")) for name in folder.glob("fold_*")]
+    if not numbers:
+        raise InputError("there are no trained models", where=str(folder), remedy="finish the run with --resume")
+    fold = load_fold(folder, max(numbers))
+    if fold.fold.number + 1 < fold.config.folds:
+        raise InputError(
+            f"only {fold.fold.number + 1} of {fold.config.folds} folds are trained",
+            where=str(folder),
+            remedy="finish the run with --resume",
+        )
+    return fold
+
+
+def _load_scaler(path: Path) -> Scaler:
+    try:
+        return Scaler.from_dict(json.loads(path.read_text()))
+    except (OSError, json.JSONDecodeError) as error:
+        raise InputError(f"no scaler ({error})", where=str(path), remedy="run the experiment again") from error
