@@ -24,9 +24,9 @@ class PPOSettings:
     """Rows per gradient step; a fragment is cut into round(rows / minibatch) equal parts."""
     clip: float = 0.2
     """The probability ratio is clipped to [1 - clip, 1 + clip]."""
-    gae_lambda: float = 0.9
+    gae_lambda: float = 0.95
     """Weight of long against short advantage estimates, in [0, 1]."""
-    entropy: float = 0.01
+    entropy: float = 0.03
     """Weight of the entropy bonus at the start. Fees make early trading lose: without a bonus the policy goes flat
     before it has learned which trades pay."""
     entropy_final: float = 0.001
@@ -35,8 +35,13 @@ class PPOSettings:
     """Weight of the value loss."""
     max_grad_norm: float = 0.5
     """Each optimizer's gradient norm is clipped to this."""
-    flat_bias: float = 0.5
-    """Added to the initial logit of the first discrete choice ("flat"): an untrained greedy policy stays out."""
+    flat_bias: float = 2.0
+    """Initial logit of "flat" (discrete modes): an untrained greedy policy stays out."""
+    hold_bias: float = 4.0
+    """Initial logit of the side that is held (discrete modes). A random policy that flips its position every bar pays
+    fees for it and learns to stay out before it has held a position long enough to see it pay."""
+    hold_mean: float = 0.8
+    """The same for continuous actions: initial mean size while a position is held."""
     log_std: float = -0.5
     """Initial log standard deviation of Gaussian actions, in units of half the action range."""
 
@@ -45,25 +50,25 @@ class PPOSettings:
 class DDPGSettings:
     """Deterministic policy gradient (Lillicrap et al. 2015) with the options of TD3 (Fujimoto et al. 2018)."""
 
-    actor_learning_rate: float = 3e-4
+    actor_learning_rate: float = 1e-3
     """Adam's step size for the policy."""
     critic_learning_rate: float = 1e-3
     """Adam's step size for the critics."""
-    batch: int = 512
+    batch: int = 256
     """Transitions per gradient step."""
-    updates: int = 64
+    updates: int = 128
     """Gradient steps after each fragment of experience."""
     replay_rows: int = 400_000
     """Transitions the replay ring holds (rounded down to whole rows of all lanes)."""
-    tau: float = 0.01
+    tau: float = 0.02
     """Share of the live weights mixed into the target weights after each policy step."""
-    twin_critics: bool = True
+    twin_critics: bool = False
     """Learn from the smaller of two critics (TD3)."""
-    policy_delay: int = 2
+    policy_delay: int = 1
     """Critic steps per policy step (TD3: 2, DDPG: 1)."""
-    target_noise: float = 0.1
+    target_noise: float = 0.0
     """Standard deviation of the smoothing noise on the target action (TD3: 0.2, DDPG: 0)."""
-    target_noise_clip: float = 0.3
+    target_noise_clip: float = 0.5
     """Bound of that noise."""
     noise: float = 0.5
     """Standard deviation of Gaussian exploration at the start, in units of half the action range."""

@@ -15,6 +15,7 @@ from ray.rllib.core.rl_module.apis import TargetNetworkAPI
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from agents.algorithm import BatchedAlgorithm, BatchedConfig
+from agents.config import DDPGSettings
 from agents.learner import GuardedLearner
 from agents.modules import DDPGModule
 from agents.replay import ReplayRing
@@ -108,16 +109,18 @@ class DDPGConfig(BatchedConfig):
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or DDPG)
-        self.actor_lr = 3e-4
-        self.critic_lr = 1e-3
-        self.updates = 64
-        self.replay_rows = 400_000
-        self.tau = 0.01
-        self.policy_delay = 2
-        self.target_noise = 0.1
-        self.target_noise_clip = 0.3
-        self.warmup_rows = 20_000
-        self.max_grad_norm = 10.0
+        defaults = DDPGSettings()
+        self.actor_lr = defaults.actor_learning_rate
+        self.critic_lr = defaults.critic_learning_rate
+        self.train_batch_size_per_learner = defaults.batch
+        self.updates = defaults.updates
+        self.replay_rows = defaults.replay_rows
+        self.tau = defaults.tau
+        self.policy_delay = defaults.policy_delay
+        self.target_noise = defaults.target_noise
+        self.target_noise_clip = defaults.target_noise_clip
+        self.warmup_rows = defaults.warmup_rows
+        self.max_grad_norm = defaults.max_grad_norm
 
     def off_policy(self, **settings: float | int) -> DDPGConfig:
         """Set any of the fields named in the constructor."""

@@ -38,7 +38,7 @@ def export_policy_onnx(checkpoint: str | Path, path: str | Path) -> Path:
     import onnx
 
     path = Path(path)
-    policy = TorchPolicy(checkpoint_of(Path(checkpoint)))
+    policy = TorchPolicy.load(checkpoint_of(Path(checkpoint)))
     columns = len(policy.spec.observation_columns)
     rows = torch.zeros(2, columns)
     with warnings.catch_warnings():

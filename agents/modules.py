@@ -21,40 +21,42 @@ from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 from torch import nn
 
 from agents.heads import ActionHead, CategoricalHead, GaussianHead, action_head
-from agents.networks import mlp
-
-FLAT_GAIN = 0.01  # of the policy's last layer: first outputs are nearly the same for every observation
-CRITIC_GAIN = 1.0
+from agents.networks import QUIET_GAIN, PolicyBody, mlp
 
 
 class PPOModule(TorchRLModule, InferenceOnlyAPI, ValueFunctionAPI):
     """Policy and value networks with separate trunks.
 
-    `model_config` holds `hidden` (widths), `flat_bias` (added to the first logit of the first choice: "flat" in the
-    market's discrete modes) and `log_std` (initial, for boxes).
+    `model_config` holds `hidden` (widths), `log_std` (initial, for boxes), and how an untrained policy trades when
+    `side_column` names the observation that tells the held side: `flat_bias` is added to the logit of flat, `hold_bias`
+    to that of the side held (for boxes `hold_mean` × side is the first mean). Without them a random policy flips its
+    position every bar, pays fees for it, and learns to stay out before it has ever held a position that pays.
     """
 
     head: ActionHead
-    pi: nn.Sequential
+    pi: PolicyBody
     vf: nn.Sequential
 
     def setup(self) -> None:
         self.head = action_head(self.action_space)
-        hidden = tuple(self.model_config["hidden"])
-        size = int(self.observation_space.shape[0])
+        settings, size = self.model_config, int(self.observation_space.shape[0])
+        hidden, side = tuple(settings["hidden"]), settings["side_column"]
         if isinstance(self.head, GaussianHead):
-            self.pi = mlp(size, hidden, self.head.num_actions, gain=FLAT_GAIN)
-            self.log_std = nn.Parameter(torch.full((self.head.num_actions,), float(self.model_config["log_std"])))
+            self.pi = PolicyBody(size, hidden, self.head.num_actions)
+            self.log_std = nn.Parameter(torch.full((self.head.num_actions,), float(settings["log_std"])))
             self.action_dist_cls = TorchDiagGaussian
+            if side is not None:
+                self.pi.lean(0, column=side, weight=settings["hold_mean"])
         else:
-            self.pi = mlp(size, hidden, self.head.num_inputs, gain=FLAT_GAIN)
-            last = self.pi[-1]
-            assert isinstance(last, nn.Linear)
-            with torch.no_grad():
-                last.bias[0] += float(self.model_config["flat_bias"])
+            self.pi = PolicyBody(size, hidden, self.head.num_inputs)
             self.action_dist_cls = _categorical(self.head, self.action_space)
+            if side is not None:
+                flat, long, short = 0, 1, 2
+                self.pi.lean(flat, bias=settings["flat_bias"])
+                self.pi.lean(long, column=side, weight=settings["hold_bias"])
+                self.pi.lean(short, column=side, weight=-settings["hold_bias"])
         if not self.inference_only:
-            self.vf = mlp(size, hidden, 1, gain=CRITIC_GAIN)
+            self.vf = mlp(size, hidden, 1, gain=QUIET_GAIN)
 
     def get_non_inference_attributes(self) -> list[str]:
         return ["vf"]
@@ -103,11 +105,11 @@ class DDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
         self.head = action_head(self.action_space)
         hidden = tuple(self.model_config["hidden"])
         size, actions = int(self.observation_space.shape[0]), self.head.num_actions
-        self.pi = nn.Sequential(*mlp(size, hidden, actions, gain=FLAT_GAIN), nn.Tanh())
+        self.pi = nn.Sequential(PolicyBody(size, hidden, actions), nn.Tanh())
         self.action_dist_cls = TorchDeterministic
         if not self.inference_only:
             critics = 2 if self.model_config["twin_critics"] else 1
-            self.critics = nn.ModuleList(mlp(size + actions, hidden, 1, gain=CRITIC_GAIN) for _ in range(critics))
+            self.critics = nn.ModuleList(mlp(size + actions, hidden, 1, gain=QUIET_GAIN) for _ in range(critics))
 
     def get_non_inference_attributes(self) -> list[str]:
         return ["critics", "target_pi", "target_critics"]

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+QUIET_GAIN = 0.01  # of a last layer: first outputs are nearly the same for every observation
+
 
 def mlp(inputs: int, hidden: Sequence[int], outputs: int, *, gain: float) -> nn.Sequential:
     """Fully connected network with tanh between layers.
@@ -29,3 +31,27 @@ def _linear(inputs: int, outputs: int, gain: float) -> nn.Linear:
         nn.init.orthogonal_(layer.weight, gain)
         layer.bias.zero_()
     return layer
+
+
+class PolicyBody(nn.Module):
+    """A policy's outputs before any squashing: a small network plus a linear path around it, which starts at zero.
+
+    The linear path is where `lean` puts what the policy does before it has learned anything.
+    """
+
+    def __init__(self, inputs: int, hidden: Sequence[int], outputs: int) -> None:
+        super().__init__()
+        self.net = mlp(inputs, hidden, outputs, gain=QUIET_GAIN)
+        self.direct = nn.Linear(inputs, outputs)
+        with torch.no_grad():
+            self.direct.weight.zero_()
+            self.direct.bias.zero_()
+
+    def forward(self, observations: torch.Tensor) -> torch.Tensor:
+        return self.net(observations) + self.direct(observations)
+
+    @torch.no_grad()
+    def lean(self, output: int, *, bias: float = 0.0, column: int = 0, weight: float = 0.0) -> None:
+        """Start with `bias` on an output, and `weight` from an observation column to it."""
+        self.direct.bias[output] += bias
+        self.direct.weight[output, column] += weight

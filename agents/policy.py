@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,27 +48,49 @@ def load_policy(path: str | Path, *, device: str = "cpu") -> TrainedPolicy:
     path = Path(path)
     if path.suffix == ".onnx":
         return OnnxPolicy(path)
-    return TorchPolicy(checkpoint_of(path), device=device)
+    return TorchPolicy.load(checkpoint_of(path), device=device)
 
 
 class TorchPolicy:
-    """The policy network of a checkpoint, in torch."""
+    """A policy network in torch.
 
-    def __init__(self, checkpoint: Path, *, device: str = "cpu") -> None:
+    Args:
+        spec: what it is.
+        weights: arrays of the trained network by name ("pi.0.weight", ...).
+        device: where it computes.
+    """
+
+    def __init__(self, spec: PolicySpec, weights: Mapping[str, NDArray[np.float32]], *, device: str = "cpu") -> None:
         from agents.devices import resolve_device
         from agents.policy_network import PolicyNetwork
 
-        self.spec = read_spec(checkpoint)
+        self.spec = spec
+        self._weights = dict(weights)
         self._device = resolve_device(device)
-        self.network = PolicyNetwork(self.spec)
+        self.network = PolicyNetwork(spec)
+        self.network.load_weights(weights)
+        self.network.to(self._device).eval()
+
+    @classmethod
+    def load(cls, checkpoint: Path, *, device: str = "cpu") -> TorchPolicy:
+        """Open the policy of a checkpoint folder.
+
+        Raises:
+            InputError: a file is missing, damaged or does not fit the other.
+        """
+        spec = read_spec(checkpoint)
         try:
             with np.load(checkpoint / POLICY_WEIGHTS) as weights:
-                self.network.load_weights({name: weights[name] for name in weights.files})
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+                return cls(spec, {name: weights[name] for name in weights.files}, device=device)
+        except (OSError, ValueError, KeyError, RuntimeError, BadZipFile) as error:
             raise InputError(
                 f"{POLICY_WEIGHTS} cannot be used ({error})", where=str(checkpoint), remedy="use another checkpoint"
             ) from error
-        self.network.to(self._device).eval()
+
+    def save(self, folder: Path) -> None:
+        """Write the spec and the weights into a folder; `load` opens it."""
+        (folder / POLICY_JSON).write_text(json.dumps(self.spec.to_dict(), indent=2))
+        np.savez(folder / POLICY_WEIGHTS, allow_pickle=False, **self._weights)
 
     def act(self, observations: NDArray[np.float32]) -> NDArray[np.generic]:
         """See `TrainedPolicy.act`."""

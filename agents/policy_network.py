@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from agents.heads import CategoricalHead, action_head
-from agents.networks import mlp
+from agents.networks import PolicyBody
 from agents.policy_spec import PolicySpec
 
 
@@ -25,8 +25,8 @@ class PolicyNetwork(nn.Module):
         super().__init__()
         self.head = action_head(spec.action_space)
         width = self.head.num_inputs if isinstance(self.head, CategoricalHead) else self.head.num_actions
-        network = mlp(len(spec.observation_columns), spec.hidden, width, gain=1.0)
-        self.pi = nn.Sequential(*network, nn.Tanh()) if spec.algorithm == "ddpg" else network
+        body = PolicyBody(len(spec.observation_columns), spec.hidden, width)
+        self.pi = nn.Sequential(body, nn.Tanh()) if spec.algorithm == "ddpg" else body
         if not isinstance(self.head, CategoricalHead):
             low, high = torch.tensor(self.head.low), torch.tensor(self.head.high)
             self.register_buffer("low", low, persistent=False)

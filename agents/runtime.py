@@ -35,7 +35,12 @@ def start_ray(num_cpus: int | None = None) -> None:
 
 
 def rllib_config(
-    agent: AgentConfig, env: str, creator: EnvCreator, env_config: dict[str, Any], *, flat_bias: float | None = None
+    agent: AgentConfig,
+    env: str,
+    creator: EnvCreator,
+    env_config: dict[str, Any],
+    *,
+    side_column: int | None = None,
 ) -> BatchedConfig:
     """The RLlib configuration of a run; `build_algo()` on it makes the Algorithm.
 
@@ -44,12 +49,13 @@ def rllib_config(
         env: name under which the environment is registered with RLlib.
         creator: makes the vector environment from `env_config` with `num_envs` added.
         env_config: plain values that travel to the workers.
-        flat_bias: overrides `agent.ppo.flat_bias`, for environments whose first choice is not "flat".
+        side_column: observation column that tells the held side, for the policy's first habits (see
+            `agents.modules`); None for environments without one.
     """
     register_env(env, creator)
     learner = str(resolve_device(agent.device))
     runner = learner if agent.runner_device == "same" else str(resolve_device(agent.runner_device))
-    config = _ppo(agent, flat_bias) if agent.algorithm == "ppo" else _ddpg(agent)
+    config = _ppo(agent, side_column) if agent.algorithm == "ppo" else _ddpg(agent)
     config.devices(learner=learner, runner=runner)
     config.environment(env, env_config=env_config)
     config.env_runners(
@@ -65,13 +71,16 @@ def rllib_config(
     return config
 
 
-def _ppo(agent: AgentConfig, flat_bias: float | None) -> BatchedPPOConfig:
+def _ppo(agent: AgentConfig, side_column: int | None) -> BatchedPPOConfig:
     ppo, rows = agent.ppo, agent.rows_per_iteration
     config = BatchedPPOConfig()
     config.rl_module(
         model_config={
             "hidden": list(agent.hidden),
-            "flat_bias": ppo.flat_bias if flat_bias is None else flat_bias,
+            "side_column": side_column,
+            "flat_bias": ppo.flat_bias,
+            "hold_bias": ppo.hold_bias,
+            "hold_mean": ppo.hold_mean,
             "log_std": ppo.log_std,
         }
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -17,9 +17,9 @@ def make_cartpole(config: dict[str, Any]) -> VectorEnv:
 
 
 class Pendulum(VectorEnv):
-    """Pendulum-v1 for many lanes (same equations); its state can be saved. `aim` MultiDiscrete offers torque levels."""
+    """Pendulum-v1 for many lanes (same equations); its state can be saved. `actions` other than "continuous" offer torque levels."""
 
-    metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}
+    metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": AutoresetMode.NEXT_STEP}
 
     def __init__(self, num_envs: int, actions: str = "continuous", episode: int = 200) -> None:
         self.num_envs, self.episode = num_envs, episode

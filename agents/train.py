@@ -1,0 +1,249 @@
+"""Training a policy on markets: iterate, record, validate, checkpoint, and go on after any interruption."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from ray.rllib.core import DEFAULT_MODULE_ID
+
+from agents import checkpoints
+from agents.algorithm import BatchedAlgorithm
+from agents.config import AgentConfig
+from agents.monitor import Monitor, Record, iteration_record
+from agents.policy import TorchPolicy
+from agents.policy_spec import PolicySpec, space_fields
+from agents.run_identity import record_identity
+from agents.runtime import rllib_config, start_ray
+from data_pipeline.errors import InputError
+from envs.backtest import Backtest
+from envs.config import MarketConfig
+from envs.market import Market
+from envs.observation import observation_columns
+from envs.vector_env import ScalpingVectorEnv
+
+ENV_NAME = "ScalpingBracket"
+SIDE_COLUMN = "account_side"
+MARKETS = "markets"
+Progress = Callable[[Record], None]
+Markets = Market | str | Path | Sequence[Market | str | Path]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training run left behind."""
+
+    run_dir: Path
+    """Folder of the run."""
+    best_checkpoint: Path
+    """Best by validation net log-return; without validation markets the last one."""
+    last_checkpoint: Path
+    """After the last iteration."""
+    history: list[Record]
+    """One record per iteration, as in history.jsonl (see `agents.monitor.iteration_record`)."""
+    skipped_updates: int
+    """Updates undone because a gradient was not finite; 0 on a healthy run."""
+
+
+def train(
+    market: Markets,
+    env_config: MarketConfig,
+    config: AgentConfig,
+    run_dir: str | Path,
+    *,
+    validation: Market | Sequence[Market] = (),
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> TrainResult:
+    """Train a policy and keep its best checkpoint.
+
+    Writes below `run_dir`: markets/ (what the workers map into memory), checkpoints/, history.jsonl, tensorboard/,
+    identity.json. A first checkpoint is written before the first iteration, so that whatever happens later, `resume`
+    finds one; Ctrl-C lets the running iteration end, writes a checkpoint and raises KeyboardInterrupt.
+
+    Args:
+        market: what to train on: markets, or folders written by `Market.save`; lanes are shared out among them.
+        env_config: rules of the market; also decides the action mode.
+        config: settings of the run.
+        run_dir: folder of the run.
+        validation: markets of later days, never trained on; backtested every `config.validate_every` iterations.
+        resume: go on from the newest whole checkpoint in `run_dir` (from the start if there is none).
+        progress: called with each iteration's record.
+
+    Raises:
+        InputError: settings that cannot work together, a folder that holds another run, markets without a long enough
+            stretch, a device that is not there.
+    """
+    run_dir = Path(run_dir).resolve()
+    root = run_dir / checkpoints.FOLDER
+    if root.is_dir() and not resume:
+        raise InputError("the folder holds a run already", where=str(run_dir), remedy="resume it or choose another")
+    folders = _market_folders(market, run_dir)
+    record_identity(run_dir, env_config, config, folders, resume=resume)
+    start_ray()
+    columns = observation_columns(Market.load(folders[0]))
+    env = {"markets": folders, "config": env_config}
+    setting = rllib_config(config, ENV_NAME, make_market_env, env, side_column=columns.index(SIDE_COLUMN))
+    with _torch_threads(config.torch_threads):
+        algorithm = setting.build_algo()
+        try:
+            if resume and any(root.glob(f"{checkpoints.PREFIX}*")):
+                algorithm.restore_from_path(str(checkpoints.newest_whole(root) / checkpoints.RLLIB))
+            markets = [validation] if isinstance(validation, Market) else list(validation)
+            return _run(algorithm, columns, env_config, config, run_dir, markets, progress)
+        finally:
+            algorithm.stop()
+
+
+def make_market_env(config: dict[str, Any]) -> ScalpingVectorEnv:
+    """The vector environment of a worker, from folders of saved markets: pages are shared, nothing is copied."""
+    return ScalpingVectorEnv(config["num_envs"], config["markets"], config["config"])
+
+
+def _run(
+    algorithm: BatchedAlgorithm,
+    columns: tuple[str, ...],
+    env_config: MarketConfig,
+    config: AgentConfig,
+    run_dir: Path,
+    validation: Sequence[Market],
+    progress: Progress | None,
+) -> TrainResult:
+    root = run_dir / checkpoints.FOLDER
+    monitor = Monitor(run_dir, algorithm.iteration)
+
+    def policy() -> TorchPolicy:
+        return current_policy(algorithm, config, env_config, columns)
+
+    def save() -> Path:
+        path = checkpoints.write_checkpoint(
+            root, algorithm.iteration, lambda folder: _fill(folder, algorithm, policy())
+        )
+        checkpoints.prune(root, config.checkpoints_kept)
+        return path
+
+    try:
+        last = save()
+        while algorithm.iteration < config.iterations:
+            with _interrupt_afterwards():
+                record = iteration_record(algorithm, algorithm.train())
+                done = algorithm.iteration == config.iterations
+                best = None
+                if validation and (done or _due(config.validate_every, algorithm)):
+                    record |= validate(policy(), validation, env_config)
+                    score, before = record["validation/return_log"], checkpoints.best_score(root)
+                    best = score if before is None or score > before else None
+                monitor.add(record)
+                if done or best is not None or _due(config.checkpoint_every, algorithm):
+                    last = save()
+                if best is not None:
+                    checkpoints.mark_best(root, last, best)
+            if progress is not None:
+                progress(record)
+    except KeyboardInterrupt:
+        save()
+        raise
+    finally:
+        monitor.close()
+    skipped = int(monitor.history[-1].get("learn/skipped_updates", 0.0)) if monitor.history else 0
+    return TrainResult(run_dir, checkpoints.best_checkpoint(root) or last, last, monitor.history, skipped)
+
+
+def _due(every: int, algorithm: BatchedAlgorithm) -> bool:
+    return every > 0 and algorithm.iteration % every == 0
+
+
+def current_policy(
+    algorithm: BatchedAlgorithm, config: AgentConfig, env_config: MarketConfig, columns: tuple[str, ...]
+) -> TorchPolicy:
+    """The policy as it is now, on the CPU."""
+    space = algorithm.spaces[DEFAULT_MODULE_ID][1]
+    spec = PolicySpec(
+        algorithm=config.algorithm,
+        hidden=config.hidden,
+        observation_columns=columns,
+        market=asdict(env_config),
+        iteration=algorithm.iteration,
+        **space_fields(space),
+    )
+    weights = algorithm.learner_group.get_weights([DEFAULT_MODULE_ID])[DEFAULT_MODULE_ID]
+    return TorchPolicy(spec, {name: value for name, value in weights.items() if name.startswith("pi.")})
+
+
+def validate(policy: TorchPolicy, markets: Sequence[Market], env_config: MarketConfig) -> Record:
+    """Backtest the greedy policy with one account on each market. `validation/*`: mean net log return, trades of all,
+    deepest drawdown.
+
+    A range of initial capitals is represented by its geometric mean.
+    """
+    capital = math.sqrt(math.prod(env_config.capital_range))
+    results = [Backtest(market, env_config, capitals=(capital,)).run(policy) for market in markets]
+    curves = [result.equity[:, 0] for result in results]
+    return {
+        "validation/return_log": float(np.mean([np.log(equity[-1] / capital) for equity in curves])),
+        "validation/trades": float(sum(result.trades.num_rows for result in results)),
+        "validation/max_drawdown": float(max((1.0 - e / np.maximum.accumulate(e)).max() for e in curves)),
+    }
+
+
+def _fill(folder: Path, algorithm: BatchedAlgorithm, policy: TorchPolicy) -> None:
+    """Write a checkpoint's files: RLlib's own, and the policy alone for use without Ray."""
+    algorithm.save_to_path(str(folder / checkpoints.RLLIB))
+    policy.save(folder)
+
+
+def _market_folders(market: Markets, run_dir: Path) -> list[str]:
+    sources = [market] if isinstance(market, Market | str | Path) else list(market)
+    if not sources:
+        raise InputError("no market to train on", where="train", remedy="give at least one")
+    folders = []
+    for number, source in enumerate(sources):
+        if isinstance(source, Market):
+            source = source.save(run_dir / MARKETS / f"{number:03d}")
+        folders.append(str(Path(source).resolve()))
+    return folders
+
+
+@contextmanager
+def _torch_threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _interrupt_afterwards() -> Iterator[None]:
+    """Hold Ctrl-C back until the block is done, so that what is saved is the state after a whole iteration.
+
+    A second Ctrl-C is obeyed at once. Outside the main thread signals cannot be held, and nothing is changed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked = False
+
+    def remember(_number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    before = signal.signal(signal.SIGINT, remember)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if asked:
+        raise KeyboardInterrupt
