@@ -1,7 +1,7 @@
 """One line per stage of a long job: what it does, how far it is, the latest figure, the time it took.
 
-On a terminal the lines move; elsewhere (a log file, CI) a line is printed when a stage begins, at every tenth of it, and
-when it ends.
+On a terminal the lines move; elsewhere (a log file, CI) a line is printed when a stage begins, at every tenth of it,
+and when it ends.
 """
 
 from __future__ import annotations
