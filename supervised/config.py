@@ -77,7 +77,7 @@ class TrainConfig:
     validation_fraction: float = 0.15
     """Last part of the training span kept for early stopping and for the temperature."""
     threads: int = 1
-    """Torch threads; 0 leaves torch's own setting. Models this small gain little from a second, and wait on a busy core."""
+    """Torch threads; 0 leaves torch's setting. Models this small gain little from a second and wait on a busy core."""
 
     def __post_init__(self) -> None:
         where = "TrainConfig"

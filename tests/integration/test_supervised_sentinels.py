@@ -1,9 +1,10 @@
-"""Sentinels against self-deception: the models find an edge that is there, none where there is none, and never look ahead.
+"""Sentinels against self-deception: the models find an edge that is there, none where there is none, and never look
+ahead.
 
-SYNTHETIC bars throughout. The no-edge test raises a false alarm with probability FALSE_ALARM_RATE at most, divided evenly
-over all its comparisons (Bonferroni). Each counts hits on labels that do not overlap: there every label is a fair coin
-given all that came before (to 1e-4, the drift that makes the price and not its logarithm a martingale), whatever the
-model, so that the hits are binomial.
+SYNTHETIC bars throughout. The no-edge test raises a false alarm with probability FALSE_ALARM_RATE at most, divided
+evenly over all its comparisons (Bonferroni). Each counts hits on labels that do not overlap: there every label is a
+fair coin given all that came before (to 1e-4, the drift that makes the price and not its logarithm a martingale),
+whatever the model, so that the hits are binomial.
 """
 
 from dataclasses import dataclass, replace

@@ -1,5 +1,7 @@
 """Chunks cover every wanted row once, with the context there is, and never reach across a gap."""
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from hypothesis import given, settings
@@ -15,7 +17,7 @@ def broken_rows(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
     X = np.zeros((rows, 2), dtype=np.float32)
     X[draw(st.lists(st.integers(0, rows - 1), max_size=8)), draw(st.integers(0, 1))] = np.nan
     edges = sorted(draw(st.lists(st.integers(0, rows), min_size=2, max_size=8, unique=True)))
-    return X, np.array(list(zip(edges[:-1], edges[1:], strict=True)), dtype=np.int64)
+    return X, np.array(list(pairwise(edges)), dtype=np.int64)
 
 
 @given(case=broken_rows())

@@ -1,5 +1,7 @@
 """Folds tile the future, and no label that reaches past a cut is ever trained on."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -25,7 +27,7 @@ def test_folds_tile_the_rows_after_the_first_training_span(
     assert [fold.number for fold in plan] == list(range(folds))
     assert plan[0].start == int(rows * first)
     assert plan[-1].stop == rows
-    assert all(one.stop == other.start for one, other in zip(plan[:-1], plan[1:], strict=True))
+    assert all(one.stop == other.start for one, other in pairwise(plan))
     for fold in plan:
         assert 0 <= fold.train_start < fold.validation_start < fold.cut == fold.start - embargo
         assert fold.train_start == (max(0, fold.cut - rolling) if rolling else 0)

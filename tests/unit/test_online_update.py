@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from data_pipeline.errors import InputError
-from supervised.base import CausalModel
+from supervised.base import CausalModel, Criterion
 from supervised.config import MODEL_KINDS, ModelConfig, OnlineConfig
 from supervised.models import build_model
 from supervised.training import copy_state, torch_threads
@@ -138,14 +138,23 @@ def test_a_poisoned_chunk_is_skipped_and_not_rehearsed(poison: float) -> None:
     assert math.isfinite(model.online_update(*chunk(2), optimizer, CRITERION))
 
 
-def test_a_finite_loss_with_an_endless_gradient_is_skipped() -> None:
+def steep(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Zero, with an endless slope."""
+    return (logits - logits.detach()).abs().sum().sqrt()
+
+
+def endless(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Infinite, with a slope of one."""
+    return logits.mean() + math.inf
+
+
+@pytest.mark.parametrize(("criterion", "loss"), [(steep, 0.0), (endless, math.inf)])
+def test_a_step_is_skipped_when_only_the_loss_or_only_the_gradient_is_endless(
+    criterion: Criterion, loss: float
+) -> None:
     model = model_of()
     before = copy_state(model)
-
-    def steep(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        return (logits - logits.detach()).abs().sum().sqrt()  # 0 with an infinite slope
-
-    assert model.online_update(*chunk(0), adam(model), steep) == 0.0
+    assert model.online_update(*chunk(0), adam(model), criterion) == loss
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
 

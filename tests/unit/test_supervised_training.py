@@ -20,7 +20,7 @@ def small(kind: str) -> CausalModel:
 
 
 def task(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The label is the sign of the sum of feature 0 over three rows, noisy; returns X, training and validation labels."""
+    """X, training and validation labels: the label is the sum of feature 0 over three rows, and noise."""
     random = np.random.default_rng(seed)
     X = random.standard_normal((ROWS, FEATURES)).astype(np.float32)
     signal = np.convolve(X[:, 0], np.ones(3))[:ROWS]
@@ -50,14 +50,16 @@ def test_models_learn_a_rule_over_several_rows(kind: str) -> None:
 @pytest.mark.parametrize("kind", MODEL_KINDS)
 def test_training_is_reproducible_and_leaves_the_random_state_alone(kind: str) -> None:
     arrays = task()
+    first = copy_state(train(kind, *arrays)[0])
+    torch.rand(5)  # the second training meets another global state, and leaves it as it is
     state = torch.random.get_rng_state()
-    first, second = (copy_state(train(kind, *arrays)[0]) for _ in range(2))
+    second = copy_state(train(kind, *arrays)[0])
     assert torch.equal(torch.random.get_rng_state(), state)
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_rows_without_an_allowed_label_and_rows_after_them_do_not_matter() -> None:
-    """Features past the last label, rows in the gap and labels of zero may be anything: not a bit of the model changes."""
+    """Features past the last label, rows in the gap and labels of zero may be anything: the model keeps its bits."""
     X, y, validation = task()
     y[100:200] = 0.0
     expected = copy_state(train("tcn", X, y, validation)[0])
@@ -73,9 +75,12 @@ def test_the_best_weights_are_kept_and_training_stops_early() -> None:
     random_labels = torch.from_numpy(np.random.default_rng(3).standard_normal(y.shape).astype(np.float32))
     validation = torch.where(torch.isnan(validation), validation, random_labels)  # nothing that is learned helps
     config = TrainConfig(epochs=30, patience=2, chunk=64, batch=8, learning_rate=1e-2, average_decay=0.0)
-    _, history = train("tcn", X, y, validation, config=config)
+    model, history = train("tcn", X, y, validation, config=config)
     losses = [epoch.validation_loss for epoch in history]
     assert len(history) == int(np.argmin(losses)) + 1 + config.patience < config.epochs
+    p_up = predict(model, X, RUNS, 2010, 2600, config, min_context=CONTEXT)
+    kept = -np.log(np.where(validation[2010:2600] > 0, p_up, 1 - p_up)).mean()
+    assert kept < min(losses) + 1e-6 < losses[-1]  # the temperature, fitted on the same rows, only lowers it
 
 
 def test_a_keyboard_interrupt_passes_through() -> None:
@@ -174,7 +179,6 @@ def test_temperature_recovers_a_known_factor() -> None:
 
 def test_threads_are_put_back() -> None:
     before = torch.get_num_threads()
-    with pytest.raises(ValueError, match="inside"), torch_threads(1):
-        assert torch.get_num_threads() == 1
-        raise ValueError("inside")
+    with torch_threads(before + 1):
+        assert torch.get_num_threads() == before + 1
     assert torch.get_num_threads() == before
