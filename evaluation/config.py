@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
-
-import tyro
+from typing import Literal
 
 from data_pipeline.errors import InputError
 
@@ -72,8 +70,8 @@ class ExperimentConfig:
     """Seed of everything random."""
     device: str = "auto"
     """auto, cpu, cuda[:i] or xpu[:i]: where models and learners run."""
-    threads: Annotated[int, tyro.conf.arg(metavar="N")] = 2
-    """Torch threads."""
+    threads: int = 1
+    """Torch threads. More help only large models on idle cores; on a busy machine they slow everything down."""
     out: Path | None = None
     """Folder of the run (default: a new one under runs/)."""
     track: str | None = None
