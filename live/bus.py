@@ -40,7 +40,7 @@ class StepBus(Protocol):
 class RedisBus:
     """Publishes to the stream `scalping:session:NAME`, each field of a step as JSON, with the symbol beside them."""
 
-    def __init__(self, client: redis.Redis, name: str, symbol: str, *, max_length: int = MAX_LENGTH) -> None:
+    def __init__(self, client: redis.Redis, name: str, symbol: str, max_length: int) -> None:
         self.stream = f"{PREFIX}{name}"
         self.lost = 0
         self._client, self._symbol, self._max_length = client, symbol, max_length
@@ -96,4 +96,4 @@ def connect_bus(name: str, symbol: str, environment: Mapping[str, str]) -> Redis
         raise InputError(
             f"no Redis answers ({error})", where=f"{host}:{port}", remedy=f"start it, or unset {HOST}"
         ) from error
-    return RedisBus(client, name, symbol)
+    return RedisBus(client, name, symbol, max_length=MAX_LENGTH)

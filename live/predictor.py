@@ -22,7 +22,7 @@ class RollingPredictor:
     """Holds as many rows as the models look back on, or a label takes to become known, whichever is longer."""
 
     def __init__(self, fold: TrainedFold, hedge: Hedge, interval_ms: int) -> None:
-        one_row = replace(fold.config.train, chunk=1, batch=1)  # the newest row's context, not a batch of chunks
+        one_row = replace(fold.config.train, chunk=1, batch=1, threads=1)  # one row: a second thread only waits
         self._fold = replace(fold, config=replace(fold.config, train=one_row))
         self._interval_ms = interval_ms
         self.hedge = replace(hedge)

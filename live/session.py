@@ -102,7 +102,7 @@ class PaperSession:
         self.counts = Counts()
         self.account = PaperAccount(run.instrument, run.columns, run.config, run.interval_ms, self.capital)
         self._stream = FeatureStream(run.fold.feature_names, run.interval_ms)
-        self._predictor = RollingPredictor(run.fold, run.hedge, run.interval_ms)
+        self.predictor = RollingPredictor(run.fold, run.hedge, run.interval_ms)
         self._decoder = ActionDecoder(run.config)
         self._order = np.zeros((1, ORDER_WIDTH))
 
@@ -121,7 +121,7 @@ class PaperSession:
             )
         last = self._stream.last_open_time_ms
         features = self._stream.update(bar.open_time_ms, bar.row())
-        probabilities = self._predictor.update(bar, features)
+        probabilities = self.predictor.update(bar, features)
         row = self.run.scaler.transform(observation_rows(features[None], probabilities[None]))[0]
         moved = self.account.step(bar, row, self._order)
         if moved.observation is not None:
@@ -152,7 +152,7 @@ class PaperSession:
             "counts": asdict(self.counts),
             "extra": extra or {},
         }
-        arrays = {f"predictor.{name}": array for name, array in self._predictor.state().items()}
+        arrays = {f"predictor.{name}": array for name, array in self.predictor.state().items()}
         arrays |= {f"account.{name}": array for name, array in self.account.state().items()}
         arrays["about"] = _bytes(json.dumps(about).encode())
         arrays["stream"] = _bytes(self._stream.state_bytes())
@@ -183,7 +183,7 @@ class PaperSession:
             session = cls(run, about["capital"])
             session.counts = Counts(**about["counts"])
             session._stream = FeatureStream.from_state(arrays["stream"].tobytes())
-            session._predictor.restore(_part(arrays, "predictor"))
+            session.predictor.restore(_part(arrays, "predictor"))
             session.account.restore(_part(arrays, "account"))
             session._order[:] = arrays["order"]
         except InputError:

@@ -1,0 +1,165 @@
+"""A live session and the backtest are the same machine: features and account to the bit, predictions to rounding."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data_pipeline.schema import BarArrays
+from envs import lanes
+from envs.backtest import Backtest
+from envs.batch import LaneBatch
+from envs.config import MarketConfig
+from envs.kernel import open_lanes
+from envs.market import Market
+from envs.observation import observation_columns
+from envs.rules import ThresholdRule
+from live.account import PaperAccount
+from live.feed import ClosedBar
+from live.session import PaperSession
+from live.trained_run import TrainedRun, load_run
+from supervised.ensemble import Hedge, run_ensemble
+from tests.live_tools import LEARNING, ROWS, SECOND_GAP, TEST_BEGINS, LiveRun
+from tests.market_tools import FIRST_MS, MINUTE_MS, PERPETUAL, SPOT, random_bars, random_orders
+
+PREDICTION_TOLERANCE = 1e-5
+
+
+class Recorder:
+    """A policy that remembers what it was shown and what it did."""
+
+    def __init__(self, policy) -> None:
+        self.policy, self.shown, self.did = policy, [], []
+
+    def act(self, observations: np.ndarray) -> np.ndarray:
+        self.shown.append(observations[0].copy())
+        self.did.append(np.array(self.policy.act(observations)[0]))
+        return self.did[-1][None]
+
+
+def run_at_test_begin(live_run: LiveRun) -> TrainedRun:
+    """The run with its ensemble as it stood before the test days."""
+    run = load_run(live_run.path, policy=live_run.policy)
+    members = tuple(model.kind for model in LEARNING.models)
+    hedge = Hedge.start(LEARNING.ensemble, LEARNING.horizons, members)
+    said = live_run.predictions.values[:TEST_BEGINS, : len(LEARNING.horizons) * len(members)]
+    before = slice(0, TEST_BEGINS)
+    run_ensemble(
+        said.reshape(TEST_BEGINS, len(LEARNING.horizons), len(members)),
+        live_run.symbol.labels_bps[before],
+        live_run.symbol.label_ends[before],
+        hedge,
+    )
+    return replace(run, hedge=hedge)
+
+
+def with_rule(run: TrainedRun, market: Market) -> TrainedRun:
+    """A rule on the ensemble's column in place of the policy, with other actions and brackets."""
+    config = MarketConfig(half_spread_bps=0.1, default_tp_bps=15.0, default_sl_bps=15.0, ttl_bars=8)
+    rule = ThresholdRule("p_up_ensemble_h2", 0.5, columns=observation_columns(market), config=config)
+    return replace(run, policy=rule, config=config)
+
+
+@pytest.mark.parametrize("kind", ["network", "rule"])
+def test_a_session_over_the_test_days_is_the_backtest(live_run: LiveRun, kind: str) -> None:
+    market = live_run.market.slice(TEST_BEGINS, ROWS)
+    run = run_at_test_begin(live_run)
+    run = with_rule(run, market) if kind == "rule" else run
+
+    research = Recorder(run.policy)
+    wanted = Backtest(market, run.config).run(research)
+
+    live = Recorder(run.policy)
+    session = PaperSession(replace(run, policy=live))
+    steps, features = [], []
+    for bar in live_run.bars():
+        steps.append(session.on_bar(bar))
+        features.append(session.predictor.state()["features"][-1])
+
+    # Features: the same bits.
+    np.testing.assert_array_equal(np.array(features), live_run.symbol.features[TEST_BEGINS:])
+
+    # Predictions: the models sum over another number of rows at a time, and an LSTM is warmed up by its window only.
+    said = np.array([list(step.predictions.values()) for step in steps], dtype=np.float64)
+    expected = live_run.predictions.values[TEST_BEGINS:]
+    np.testing.assert_array_equal(np.isnan(said), np.isnan(expected))
+    assert np.nanmax(np.abs(said - expected)) <= PREDICTION_TOLERANCE
+    assert np.nanstd(expected, axis=0).min() > 100 * PREDICTION_TOLERANCE  # the models do say different things
+
+    # Decisions: none of these days has a probability so close to a threshold that rounding decides.
+    # The session asks nothing at its first bar, and at its last bar, on which the backtest has nothing left to decide.
+    did, wanted_actions = np.array(live.did[:-1]), np.array(research.did[1:])
+    assert int((did != wanted_actions).sum()) == 0
+    assert len(np.unique(did.reshape(len(did), -1), axis=0)) > 1
+    np.testing.assert_array_equal([step.ready for step in steps[:-1]], np.isfinite(expected).all(axis=1)[:-1])
+
+    # Account: with the same decisions, the same bits, gap included. (The backtest closes at its last bar.)
+    np.testing.assert_array_equal([step.equity for step in steps[1:-1]], wanted.equity[1:-1, 0])
+    np.testing.assert_array_equal([step.position for step in steps[1:-1]], wanted.position[1:-1, 0])
+    trades = [trade for step in steps for trade in step.trades]
+    expected_trades = [row for row in wanted.trades.drop(["lane"]).to_pylist() if row["exit_reason"] != "end"]
+    assert trades == expected_trades
+    assert len(trades) > 20
+    gap = steps[SECOND_GAP - TEST_BEGINS]
+    assert gap.gap
+    assert gap.position == 0.0
+    assert not gap.ready
+
+
+def test_the_ensemble_learns_live_as_in_research(live_run: LiveRun) -> None:
+    run = run_at_test_begin(live_run)
+    session = PaperSession(run)
+    for bar in live_run.bars():
+        session.on_bar(bar)
+    learned = session.predictor.hedge.losses
+    stored = load_run(live_run.path, policy=live_run.policy).hedge.losses
+    np.testing.assert_allclose(learned, stored, rtol=1e-5)
+    assert not np.allclose(learned, run.hedge.losses, rtol=1e-3)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10_000), spot=st.booleans(), capital=st.sampled_from([40.0, 10_000.0]))
+def test_the_account_is_a_lane_of_the_backtest(seed: int, spot: bool, capital: float) -> None:
+    rng = np.random.default_rng(seed)
+    rows, instrument = 160, SPOT if spot else PERPETUAL
+    minutes = np.cumsum(1 + (rng.random(rows) < 0.04) * rng.integers(1, 50, rows))
+    prices = random_bars(rng, rows)
+    known = rng.normal(size=(rows, 2)).astype(np.float32)
+    known[rng.random(rows) < 0.05, 1] = np.nan
+    times = FIRST_MS + MINUTE_MS * minutes.astype(np.int64)
+    arrays = BarArrays(
+        times, *(np.ascontiguousarray(column) for column in prices.T), *(np.ones(rows) for _ in range(5))
+    )
+    market = Market.build(arrays, known, ("a", "b"), instrument)
+    config = MarketConfig(stop_out_fraction=0.9)
+    orders = random_orders(rng, rows)
+    wanted = Backtest(market, config, [capital]).replay(orders)
+    shown = _shown(market, config, orders, capital)
+
+    account = PaperAccount(instrument, ("a", "b"), config, MINUTE_MS, capital)
+    trades, equity, position, bought = [], [], [], 0.0
+    for t in range(rows):
+        bar = ClosedBar(int(times[t]), *prices[t].tolist(), volume=1.0)
+        moved = account.step(bar, known[t], orders[t - 1])
+        if moved.observation is not None:
+            np.testing.assert_array_equal(moved.observation[0], shown[t])
+        trades += moved.trades
+        bought += sum(fill.qty * fill.side * (1 if fill.kind == "entry" else -1) for fill in moved.fills)
+        equity.append(account.money(lanes.EQUITY))
+        position.append(account.money(lanes.QTY))
+        assert bought == pytest.approx(position[-1], abs=1e-9)
+    np.testing.assert_array_equal(equity[1:-1], wanted.equity[1:-1, 0])
+    np.testing.assert_array_equal(position[1:-1], wanted.position[1:-1, 0])
+    assert trades == [row for row in wanted.trades.drop(["lane"]).to_pylist() if row["exit_reason"] != "end"]
+
+
+def _shown(market: Market, config: MarketConfig, orders: np.ndarray, capital: float) -> np.ndarray:
+    """Observations (T, D) of a lane that trades `orders`."""
+    batch = LaneBatch(market, config, 1, trade_slots=2)
+    open_lanes(batch.state.account, batch.state.clock, np.array([capital]), 0, len(market) - 1)
+    shown = np.zeros((len(market), 1, len(observation_columns(market))), dtype=np.float32)
+    for row in range(len(market)):
+        batch.step(orders[row - 1], shown[row])
+    return shown[:, 0]
