@@ -71,9 +71,7 @@ def test_steps_arrive_and_the_stream_is_capped(server: tuple[subprocess.Popen, i
     assert {name: json.loads(value) for name, value in fields.items()} == json.loads(json.dumps(STEP.to_dict()))
 
 
-def test_a_server_that_goes_away_costs_steps_and_nothing_else(
-    server: tuple[subprocess.Popen, int], monkeypatch
-) -> None:
+def test_a_server_that_goes_away_costs_steps_and_nothing_else(server: tuple[subprocess.Popen, int]) -> None:
     process, port = server
     bus = connect_bus("april", "SYN/USDT", {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(port)})
     bus.publish(STEP)
