@@ -17,7 +17,7 @@
   function pointer(plot, read) {
     const cross = document.createElement("div"), tip = document.createElement("div");
     cross.className = "cross"; tip.className = "tip";
-    plot.addEventListener("pointermove", (event) => {
+    const follow = (event) => {
       const box = plot.getBoundingClientRect();
       const share = Math.min(Math.max((event.clientX - box.left) / box.width, 0), 1);
       const found = read(share, Math.min(Math.max((event.clientY - box.top) / box.height, 0), 1));
@@ -33,7 +33,9 @@
       cross.style.left = `${found.share * 100}%`;
       const left = found.share * box.width;
       tip.style.left = `${left > box.width / 2 ? Math.max(left - tip.offsetWidth - 12, 0) : Math.min(left + 12, box.width - tip.offsetWidth)}px`;
-    });
+    };
+    plot.addEventListener("pointermove", follow);
+    plot.addEventListener("pointerdown", follow);
     plot.addEventListener("pointerleave", () => { cross.remove(); tip.remove(); });
   }
 
@@ -80,7 +82,7 @@
       for (const k of shown) { low = Math.min(low, d.entryPrice[k], d.exitPrice[k]); high = Math.max(high, d.entryPrice[k], d.exitPrice[k]); }
       const pad = (high - low || high * 0.001) * 0.06; low -= pad; high += pad;
       const each = Math.max(1, Math.floor((b - a) / 1000));
-      let line = "", last = -2;
+      let line = "", last = -Infinity;
       for (let k = a; k < b; k += each) {
         let p = k, q = k;
         for (let j = k; j < Math.min(k + each, b); j++) { if (price[j] < price[p]) p = j; if (price[j] > price[q]) q = j; }

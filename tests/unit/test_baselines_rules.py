@@ -66,6 +66,7 @@ def test_the_rule_is_chosen_before_the_test():
     first, second = (best_threshold_rule(before, t, config, ("x0", "x1"), capital=1e4) for t in (test, other))
     assert first.column == second.column == "x1"
     assert (first.enter, first.exit, first.center) == (second.enter, second.exit, second.center)
+    assert first.center == np.median(known[:499].astype(np.float32))
     assert first.selection_return == second.selection_return > 0
     assert first.result.equity[-1, 0] != second.result.equity[-1, 0]
 

@@ -9,7 +9,7 @@ import pytest
 
 from envs.backtest import Backtest
 from envs.config import MarketConfig
-from evaluation.account import account_of, combine, summarise_account
+from evaluation.account import account_of, carried, combine, summarise_account
 from evaluation.performance import drawdown
 from tests.market_tools import random_market, random_orders
 
@@ -62,6 +62,11 @@ def test_an_account_waits_with_its_capital_where_it_has_no_bars():
     assert np.all(np.diff(whole.open_time_ms) > 0)
     last = np.searchsorted(late.open_time_ms, whole.open_time_ms[-1])
     assert whole.equity[-1] == pytest.approx(early.equity[-1] + late.equity[last])
+
+
+def test_values_are_carried_forward_and_begin_with_what_was_before():
+    found = carried(np.array([10, 20]), np.array([[1.0, 5.0], [2.0, 6.0]]), 0.5, np.array([5, 10, 19, 20, 99]))
+    np.testing.assert_array_equal(found, [[0.5, 0.5], [1, 5], [1, 5], [2, 6], [2, 6]])
 
 
 def test_an_account_without_trades_has_numbers_all_the_same():
