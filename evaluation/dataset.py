@@ -100,11 +100,6 @@ def load_bars(config: ExperimentConfig) -> tuple[dict[str, pa.Table], dict[str, 
     return tables, {f"sha256 of {file.name}": file_sha256(file) for name in wanted for file in files[name]}
 
 
-def is_synthetic(table: pa.Table) -> bool:
-    """Whether a bar table says that it was made by the synthetic market."""
-    return (table.schema.metadata or {}).get(b"synthetic") == b"true"
-
-
 def instrument_for(symbol: str, table: pa.Table, config: ExperimentConfig) -> Instrument:
     """Order rules of `symbol` with the fees of the options."""
     usual = default_instrument(symbol, config.contract, table["close"].to_numpy())

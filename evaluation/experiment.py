@@ -24,10 +24,11 @@ from agents.export import export_policy_onnx
 from agents.train import TrainResult, train
 from data_pipeline.files import write_json
 from data_pipeline.quality import quality_report
+from data_pipeline.readers import is_synthetic
 from envs.config import MarketConfig
 from envs.market import Market
 from evaluation.config import ExperimentConfig
-from evaluation.dataset import FIRST_TRAIN_FRACTION, INTERVAL_MS, SymbolRows, is_synthetic, load_bars, prepare_symbols
+from evaluation.dataset import FIRST_TRAIN_FRACTION, INTERVAL_MS, SymbolRows, load_bars, prepare_symbols
 from evaluation.judge import judge_run
 from evaluation.observations import build_market, check_capital
 from evaluation.progress import Stages
