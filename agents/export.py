@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import warnings
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from data_pipeline.files import atomic_path
 
 TOLERANCE = 1e-5
 OPSET = 18
+logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)  # it misses torchvision aloud
 
 
 def export_policy_onnx(checkpoint: str | Path, path: str | Path) -> Path:
