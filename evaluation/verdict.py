@@ -119,7 +119,7 @@ def judge(evidence: Evidence, rule: VerdictRule | None = None) -> Verdict:
         sentence += " The market is SYNTHETIC, so this says nothing about real ones."
     warnings = () if evidence.synthetic else _warnings(evidence, rule)
     if warnings:
-        sentence += " It is suspiciously good: treat it as a leak until disproved."
+        sentence += " Some numbers are suspiciously good: treat them as a leak until disproved."
     return Verdict(level, sentence, checks, warnings)
 
 

@@ -102,7 +102,7 @@ def claim(value: float, *, minutes: float, low: float = 0.53) -> AccuracyClaim:
 def test_what_is_too_good_is_treated_as_a_leak(change, warned):
     found = judge(replace(GOOD, **change))
     warnings = found.warnings
-    assert found.sentence.endswith("treat it as a leak until disproved.") == (warned is not None)
+    assert found.sentence.endswith("treat them as a leak until disproved.") == (warned is not None)
     assert len(warnings) == (warned is not None)
     if warned:
         assert warnings[0].startswith(warned)
