@@ -1,1 +1,1 @@
-"""A local exchange: real protocol, real weights, planned faults. Reached by the unmodified ccxt client, on loopback only."""
+"""A local exchange: real protocol, real weights, planned faults; reached by the unmodified ccxt client on loopback."""
