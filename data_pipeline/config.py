@@ -25,11 +25,11 @@ class SyntheticConfig:
     """Name of the market; must begin with SYN so that nobody takes it for real data."""
     start_ms: int = 1_577_836_800_000
     """Open time of the first bar, UTC milliseconds (2020-01-01), on the minute."""
-    initial_price: float = 1_000.0
+    initial_price: float = 10_000.0
     """Price before the first bar, in quote units."""
     tick_size: float = 0.01
     """Price step. Rounding is to the nearest tick of an unrounded path, so it does not add up."""
-    lot_step: float = 0.001
+    lot_step: float = 0.0001
     """Volume step, in base units."""
     sigma_bps: float = 8.0
     """Root mean square of the one-minute noise, bps; the median minute is quieter, the tails are heavy."""
@@ -52,15 +52,34 @@ class SyntheticConfig:
             raise InputError(f"start_ms {self.start_ms} is not on the minute", where=where, remedy="round it to 60000")
         if self.seed < 0:
             raise InputError(f"seed {self.seed} is negative", where=where, remedy="use 0 or above")
-        positive = ("bars", "initial_price", "tick_size", "lot_step", "sigma_bps", "state_half_life", "reading_noise")
-        for name in positive:
+        limits = {
+            "bars": (1, math.inf),
+            "edge_strength": (0.0, 2.0),
+            "initial_price": (1e-6, 1e9),
+            "tick_size": (1e-10, 1.0),
+            "lot_step": (1e-10, 1.0),
+            "sigma_bps": (1e-3, 100.0),
+            "state_half_life": (0.1, 1_000.0),
+            "reading_gain": (0.0, 10.0),
+            "reading_noise": (1e-3, 10.0),
+            "reading_return": (0.0, 10.0),
+        }
+        for name, (low, high) in limits.items():
             value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
-                raise InputError(f"{name} {value} is not positive", where=where, remedy="use a value above 0")
-        for name in ("edge_strength", "reading_gain", "reading_return"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise InputError(f"{name} {value} is negative", where=where, remedy="use 0 or above")
+            if not low <= value <= high:
+                raise InputError(f"{name} {value} is not in [{low:g}, {high:g}]", where=where, remedy="change it")
+        for name in ("tick_size", "lot_step"):
+            per_unit = 1.0 / getattr(self, name)
+            if abs(per_unit - round(per_unit)) > 1e-6 * per_unit:
+                raise InputError(
+                    f"{name} {getattr(self, name)} does not divide 1", where=where, remedy="use such as 0.01 or 0.5"
+                )
+        if self.tick_size > 1e-4 * self.initial_price:
+            raise InputError(
+                f"tick_size {self.tick_size} is above 1 bps of the price, so rounding would hide the planted edge",
+                where=where,
+                remedy="use a finer tick or a higher initial_price",
+            )
 
     @property
     def kappa(self) -> float:

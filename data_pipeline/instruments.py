@@ -34,8 +34,8 @@ _RULES: dict[tuple[str, str], tuple[float, float, float]] = {
     ("POL", "linear"): (0.0001, 1.0, 5.0),
     ("FIL", "linear"): (0.001, 0.1, 5.0),
     # The synthetic market trades by the steps of SyntheticConfig's defaults.
-    ("SYN", "spot"): (0.01, 0.001, 5.0),
-    ("SYN", "linear"): (0.01, 0.001, 5.0),
+    ("SYN", "spot"): (0.01, 0.0001, 5.0),
+    ("SYN", "linear"): (0.01, 0.0001, 5.0),
 }
 
 

@@ -1,0 +1,161 @@
+"""Settings of a training run. Nothing heavy is imported here: a command line asks for help in well under a second."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from data_pipeline.errors import InputError
+
+AlgorithmName = Literal["ppo", "ddpg"]
+
+
+@dataclass(frozen=True)
+class PPOSettings:
+    """Proximal policy optimisation (Schulman et al. 2017) with generalised advantage estimation."""
+
+    learning_rate: float = 1e-3
+    """Adam's step size at the start of training."""
+    learning_rate_final: float = 1e-4
+    """Its value at the end; linear in between."""
+    epochs: int = 4
+    """Passes over each fragment of experience."""
+    minibatch: int = 4096
+    """Rows per gradient step; a fragment is cut into round(rows / minibatch) equal parts."""
+    clip: float = 0.2
+    """The probability ratio is clipped to [1 - clip, 1 + clip]."""
+    gae_lambda: float = 0.9
+    """Weight of long against short advantage estimates, in [0, 1]."""
+    entropy: float = 0.01
+    """Weight of the entropy bonus at the start. Fees make early trading lose: without a bonus the policy goes flat
+    before it has learned which trades pay."""
+    entropy_final: float = 0.001
+    """Its value at the end; linear in between."""
+    value_weight: float = 0.5
+    """Weight of the value loss."""
+    max_grad_norm: float = 0.5
+    """Each optimizer's gradient norm is clipped to this."""
+    flat_bias: float = 0.5
+    """Added to the initial logit of the first discrete choice ("flat"): an untrained greedy policy stays out."""
+    log_std: float = -0.5
+    """Initial log standard deviation of Gaussian actions, in units of half the action range."""
+
+
+@dataclass(frozen=True)
+class DDPGSettings:
+    """Deterministic policy gradient (Lillicrap et al. 2015) with the options of TD3 (Fujimoto et al. 2018)."""
+
+    actor_learning_rate: float = 3e-4
+    """Adam's step size for the policy."""
+    critic_learning_rate: float = 1e-3
+    """Adam's step size for the critics."""
+    batch: int = 512
+    """Transitions per gradient step."""
+    updates: int = 64
+    """Gradient steps after each fragment of experience."""
+    replay_rows: int = 400_000
+    """Transitions the replay ring holds (rounded down to whole rows of all lanes)."""
+    tau: float = 0.01
+    """Share of the live weights mixed into the target weights after each policy step."""
+    twin_critics: bool = True
+    """Learn from the smaller of two critics (TD3)."""
+    policy_delay: int = 2
+    """Critic steps per policy step (TD3: 2, DDPG: 1)."""
+    target_noise: float = 0.1
+    """Standard deviation of the smoothing noise on the target action (TD3: 0.2, DDPG: 0)."""
+    target_noise_clip: float = 0.3
+    """Bound of that noise."""
+    noise: float = 0.5
+    """Standard deviation of Gaussian exploration at the start, in units of half the action range."""
+    noise_final: float = 0.1
+    """Its value at the end of the decay."""
+    noise_decay: float = 0.6
+    """Share of training over which exploration falls linearly, in (0, 1]."""
+    warmup_rows: int = 20_000
+    """Transitions collected with uniform actions before learning starts."""
+    max_grad_norm: float = 10.0
+    """Each optimizer's gradient norm is clipped to this."""
+
+
+@dataclass(frozen=True)
+class AgentConfig:
+    """One training run; `agent_preset` returns values that suit each algorithm."""
+
+    algorithm: AlgorithmName = "ppo"
+    """ppo takes any action mode, ddpg continuous actions only."""
+    iterations: int = 150
+    """Rounds of sampling one fragment and learning from it."""
+    lanes: int = 256
+    """Accounts that each runner steps side by side."""
+    fragment: int = 64
+    """Bars each lane moves in one iteration."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Widths of the hidden layers of every network."""
+    gamma: float = 0.98
+    """Discount per bar; 0.98 looks about 50 bars ahead, the life of a scalping trade."""
+    seed: int = 0
+    """Of weights, exploration, minibatches and lanes: same seed and config give the same weights on the CPU."""
+    device: str = "auto"
+    """Where the learner computes: auto, cpu, cuda[:i] or xpu[:i]."""
+    runner_device: str = "same"
+    """Where the runners compute actions: same (as the learner), cpu, ..."""
+    torch_threads: int = 1
+    """Threads of one torch operation; 0 leaves torch's own choice."""
+    num_env_runners: int = 0
+    """Ray actors that sample; 0 samples in the training process."""
+    checkpoint_every: int = 20
+    """Iterations between checkpoints; the last iteration always writes one."""
+    checkpoints_kept: int = 2
+    """Newest checkpoints kept besides the best."""
+    validate_every: int = 20
+    """Iterations between backtests on the validation market; 0 = never."""
+    ppo: PPOSettings = field(default_factory=PPOSettings)
+    """Used by ppo."""
+    ddpg: DDPGSettings = field(default_factory=DDPGSettings)
+    """Used by ddpg."""
+
+    def __post_init__(self) -> None:
+        _require(self.algorithm in ("ppo", "ddpg"), f"algorithm={self.algorithm!r}", "use ppo or ddpg")
+        _require(bool(self.hidden) and min(self.hidden) > 0, f"hidden={self.hidden}", "give positive widths")
+        _require(0.0 <= self.gamma < 1.0, f"gamma={self.gamma}", "choose it in [0, 1)")
+        _require(0.0 < self.ddpg.noise_decay <= 1.0, f"ddpg.noise_decay={self.ddpg.noise_decay}", "choose it in (0, 1]")
+        for holder, prefix, names in (
+            (self, "", ("iterations", "lanes", "fragment", "checkpoint_every", "checkpoints_kept")),
+            (self.ppo, "ppo.", ("epochs", "minibatch")),
+            (self.ddpg, "ddpg.", ("batch", "updates", "policy_delay")),
+        ):
+            for name in names:
+                value = getattr(holder, name)
+                _require(value >= 1, f"{prefix}{name}={value}", "choose at least 1")
+        for name in ("num_env_runners", "torch_threads", "validate_every"):
+            value = getattr(self, name)
+            _require(value >= 0, f"{name}={value}", "choose 0 or more")
+        lanes = self.lanes * max(1, self.num_env_runners)
+        _require(
+            self.algorithm != "ddpg" or self.ddpg.replay_rows // lanes > self.fragment,
+            f"ddpg.replay_rows={self.ddpg.replay_rows} holds less than one fragment of {lanes} lanes",
+            "raise ddpg.replay_rows, or lower lanes or fragment",
+        )
+
+    @property
+    def rows_per_iteration(self) -> int:
+        """Environment steps of one iteration, over all lanes and runners."""
+        return self.lanes * self.fragment * max(1, self.num_env_runners)
+
+
+def agent_preset(algorithm: AlgorithmName, **changes: Any) -> AgentConfig:
+    """Values that learn the planted edge of the synthetic market in about a minute of CPU.
+
+    Args:
+        algorithm: "ppo" or "ddpg".
+        changes: fields of `AgentConfig` that differ from the preset.
+    """
+    base = AgentConfig(algorithm=algorithm)
+    if algorithm == "ddpg":
+        base = replace(base, fragment=16)
+    return replace(base, **changes)
+
+
+def _require(holds: bool, what: str, remedy: str) -> None:
+    if not holds:
+        raise InputError(what, where="AgentConfig", remedy=remedy)

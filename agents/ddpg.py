@@ -1,0 +1,172 @@
+"""DDPG with the options of TD3 (twin critics, delayed policy, target smoothing) on RLlib's new API stack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.rl_module.apis import TargetNetworkAPI
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+
+from agents.algorithm import BatchedAlgorithm, BatchedConfig
+from agents.learner import GuardedLearner
+from agents.modules import DDPGModule
+from agents.replay import ReplayRing
+from data_pipeline.errors import InputError
+
+REPLAY = "replay"
+
+
+class DDPGLearner(GuardedLearner):
+    """Squared Bellman error for the critics, their value for the policy, soft updates of the targets.
+
+    One batch holds the rows of several gradient steps, one after another.
+    """
+
+    figure_names = ("critic_loss", "policy_value", "q_mean")
+
+    def build(self) -> None:
+        super().build()
+        self._critic_steps = 0
+
+    @classmethod
+    def rl_module_required_apis(cls) -> list[type]:
+        return [TargetNetworkAPI]
+
+    def _make_module(self) -> Any:
+        module = super()._make_module()
+        module[DEFAULT_MODULE_ID].make_target_networks()
+        return module
+
+    def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
+        net = self._net
+        for name, part in (("policy", net.pi), ("critics", net.critics)):
+            parameters = list(part.parameters())
+            rate = self.config.actor_lr if name == "policy" else self.config.critic_lr
+            self.register_optimizer(
+                module_id=module_id,
+                optimizer_name=name,
+                optimizer=torch.optim.Adam(parameters),
+                params=parameters,
+                lr_or_lr_schedule=rate,
+            )
+
+    def minibatches(self, columns: dict[str, NDArray[Any]]) -> Iterator[dict[str, torch.Tensor]]:
+        """Cut the rows into gradient steps and draw the noise of the target actions."""
+        config, device = self.config, self._device
+        shape = columns[Columns.ACTIONS].shape
+        noise = self._rng.standard_normal(shape, dtype=np.float32) * np.float32(config.target_noise)
+        noise = np.clip(noise, -config.target_noise_clip, config.target_noise_clip)
+        rows = {**columns, "target_noise": noise}
+        tensors = {name: torch.from_numpy(values).to(device) for name, values in rows.items()}
+        size = config.train_batch_size_per_learner
+        for start in range(0, shape[0], size):
+            yield {name: values[start : start + size] for name, values in tensors.items()}
+
+    def compute_loss_for_module(
+        self, *, module_id: str, config: Any, batch: dict[str, torch.Tensor], fwd_out: dict[str, Any]
+    ) -> torch.Tensor:
+        target_q = self._net.forward_target(batch)
+        going_on = (~batch[Columns.TERMINATEDS]).float()
+        target = batch[Columns.REWARDS] + self.config.gamma * going_on * target_q
+        critic_loss = torch.stack([(q - target).square().mean() for q in fwd_out["q"]]).sum()
+        policy_value = fwd_out["q_policy"].mean()
+        self.note(critic_loss, policy_value, target_q.mean())
+        self._critic_steps += 1
+        # Between policy steps the policy has no gradient, and its optimizer leaves it alone.
+        return critic_loss - policy_value if self._policy_due else critic_loss
+
+    @property
+    def _policy_due(self) -> bool:
+        return self._critic_steps % self.config.policy_delay == 0
+
+    def after_step(self) -> None:
+        if self._policy_due:
+            with torch.no_grad():
+                for live, target in self._net.get_target_network_pairs():
+                    torch._foreach_lerp_(list(target.parameters()), list(live.parameters()), self.config.tau)
+
+    def get_state(self, components: Any = None, *, not_components: Any = None, **kwargs: Any) -> dict[str, Any]:
+        return super().get_state(components, not_components=not_components, **kwargs) | {"steps": self._critic_steps}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        super().set_state(state)
+        self._critic_steps = state.get("steps", self._critic_steps)
+
+
+class DDPGConfig(BatchedConfig):
+    """Settings of DDPG; plain RLlib settings apply where they have a meaning here.
+
+    `train_batch_size_per_learner` is the rows of one gradient step, `updates` the gradient steps per iteration.
+    """
+
+    def __init__(self, algo_class: type | None = None) -> None:
+        super().__init__(algo_class=algo_class or DDPG)
+        self.actor_lr = 3e-4
+        self.critic_lr = 1e-3
+        self.updates = 64
+        self.replay_rows = 400_000
+        self.tau = 0.01
+        self.policy_delay = 2
+        self.target_noise = 0.1
+        self.target_noise_clip = 0.3
+        self.warmup_rows = 20_000
+        self.max_grad_norm = 10.0
+
+    def off_policy(self, **settings: float | int) -> DDPGConfig:
+        """Set any of the fields named in the constructor."""
+        for name, value in settings.items():
+            if not hasattr(self, name):
+                raise InputError(f"unknown setting {name!r}", where="DDPGConfig.off_policy")
+            setattr(self, name, value)
+        return self
+
+    def get_default_learner_class(self) -> type:
+        return DDPGLearner
+
+    def get_default_rl_module_spec(self) -> RLModuleSpec:
+        return RLModuleSpec(module_class=DDPGModule)
+
+
+class DDPG(BatchedAlgorithm):
+    """One fragment from every runner into the replay ring, then `updates` gradient steps in one guarded update."""
+
+    @classmethod
+    def get_default_config(cls) -> DDPGConfig:
+        return DDPGConfig()
+
+    def setup(self, config: DDPGConfig) -> None:
+        super().setup(config)
+        observations, actions = self.spaces[DEFAULT_MODULE_ID]
+        if not isinstance(actions, gym.spaces.Box):
+            raise InputError(f"DDPG cannot act in {actions}", where="agents", remedy="use continuous actions, or PPO")
+        lanes = self.config.num_envs_per_env_runner * max(1, self.config.num_env_runners)
+        self.replay = ReplayRing(
+            self.config.replay_rows // lanes, lanes, observations.shape[0], actions.shape[0], self.config.seed or 0
+        )
+
+    def training_step(self) -> None:
+        rollout = self.collect()
+        if rollout is None or len(rollout.rewards) != self.replay.lanes:
+            return  # a runner died and its lanes are missing; RLlib restarts it before the next step
+        self.replay.add(rollout)
+        if self.replay.rows >= self.config.warmup_rows:
+            rows = self.config.updates * self.config.total_train_batch_size
+            self.learn(self.replay.sample(rows), rows)
+
+    def get_state(self, components: Any = None, *, not_components: Any = None, **kwargs: Any) -> dict[str, Any]:
+        state = super().get_state(components, not_components=not_components, **kwargs)
+        if self._check_component(REPLAY, components, not_components):
+            state[REPLAY] = self.replay.get_state()
+        return state
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        super().set_state(state)
+        if REPLAY in state:
+            self.replay.set_state(state[REPLAY])

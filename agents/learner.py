@@ -1,0 +1,128 @@
+"""The update loop both learners share: gradient steps over one batch of arrays, guarded by one finite check.
+
+RLlib's loop checks every parameter's gradient and logs a dozen metrics per minibatch; each check is a wait for the
+device. Here every step leaves its figures and gradient norm on the device, and the host reads them once at the end. If
+any of them is not finite, the whole update is undone: weights, targets and optimizer moments return to what they were.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from ray.rllib.core import ALL_MODULES, DEFAULT_MODULE_ID
+from ray.rllib.core.learner.torch.torch_learner import TorchLearner
+from ray.rllib.core.learner.training_data import TrainingData
+from ray.rllib.utils.metrics import NUM_ENV_STEPS_TRAINED, NUM_ENV_STEPS_TRAINED_LIFETIME
+
+from agents.devices import LearnerDeviceMixin
+
+GRADIENT_NORM = "gradient_norm"
+SKIPPED_UPDATES = "skipped_updates"  # counted over the learner's life; 0 on a healthy run
+SAMPLER = "sampler"
+
+
+class GuardedLearner(LearnerDeviceMixin, TorchLearner):
+    """Base of the learners here. A subclass gives `minibatches`, `compute_loss_for_module` and `figure_names`.
+
+    Its `compute_loss_for_module` calls `self.note` with the figures of the step, in the order of `figure_names`.
+    """
+
+    figure_names: tuple[str, ...] = ()
+
+    def build(self) -> None:
+        super().build()
+        self._rng = np.random.default_rng(self.config.seed)
+        self._skipped = 0
+        self._figures: list[torch.Tensor] = []
+
+    def minibatches(self, columns: dict[str, NDArray[Any]]) -> Iterator[dict[str, torch.Tensor]]:
+        """Cut a batch of host arrays into the device tensors of each gradient step."""
+        raise NotImplementedError
+
+    def after_step(self) -> None:
+        """Called after each gradient step."""
+
+    def note(self, *figures: torch.Tensor) -> None:
+        """Keep one step's figures on the device."""
+        self._figures.append(torch.stack([figure.detach() for figure in figures]))
+
+    def update(self, *, training_data: TrainingData, timesteps: dict[str, Any], **kwargs: Any) -> Any:  # type: ignore[override]
+        """Learn from one batch of arrays; undo it if any gradient was not finite.
+
+        Args:
+            training_data: holds one `MultiAgentBatch` of host arrays for the default module.
+            timesteps: lifetime counters that drive RLlib's schedules.
+
+        Returns:
+            RLlib's reduced metrics.
+        """
+        self.before_gradient_based_update(timesteps=timesteps)
+        training_data.validate()
+        training_data.solve_refs()
+        self._weights_seq_no += 1
+        before = self._snapshot()
+        self._figures = []
+        for minibatch in self.minibatches(training_data.batch.policy_batches[DEFAULT_MODULE_ID]):
+            self._update({DEFAULT_MODULE_ID: minibatch})
+            self.after_step()
+        figures = torch.stack(self._figures).mean(0).cpu().numpy()  # the one wait for the device
+        if not np.isfinite(figures).all():
+            self._restore(before)
+            self._skipped += 1
+        self._log(figures, training_data.batch.env_steps())
+        self.after_gradient_based_update(timesteps=timesteps)
+        return self.metrics.reduce()
+
+    def postprocess_gradients(self, gradients_dict: dict[Any, torch.Tensor | None]) -> dict[Any, torch.Tensor | None]:
+        """Clip each optimizer's gradient norm and note the largest beside the step's figures."""
+        norms = []
+        for parameters in self._optimizer_parameters.values():
+            present = [parameter for parameter in parameters if parameter.grad is not None]
+            if present:
+                norms.append(torch.nn.utils.clip_grad_norm_(present, self.config.max_grad_norm))
+        self._figures[-1] = torch.cat([self._figures[-1], torch.stack(norms).amax()[None]])
+        return gradients_dict
+
+    def apply_gradients(self, gradients_dict: dict[Any, torch.Tensor | None]) -> None:
+        """Step every optimizer; parameters without a gradient stay as they are."""
+        for optimizer in self._named_optimizers.values():
+            optimizer.step()
+
+    def _snapshot(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        weights = {name: value.detach().clone() for name, value in self._net.state_dict().items()}
+        return weights, {name: copy.deepcopy(each.state_dict()) for name, each in self._named_optimizers.items()}
+
+    def _restore(self, snapshot: tuple[dict[str, torch.Tensor], dict[str, Any]]) -> None:
+        weights, optimizers = snapshot
+        self._net.load_state_dict(weights)
+        for name, state in optimizers.items():
+            self._named_optimizers[name].load_state_dict(state)
+
+    @property
+    def _net(self) -> Any:
+        """The module itself, without the wrapper that several learners put around it."""
+        return self.module[DEFAULT_MODULE_ID].unwrapped()
+
+    def _log(self, figures: NDArray[np.float32], rows: int) -> None:
+        names = (*self.figure_names, GRADIENT_NORM)
+        values = dict(zip(names, map(float, figures), strict=True)) | {SKIPPED_UPDATES: float(self._skipped)}
+        self.metrics.log_dict(values, key=DEFAULT_MODULE_ID, window=1)
+        self.metrics.log_value((ALL_MODULES, NUM_ENV_STEPS_TRAINED), rows, reduce="sum")
+        self.metrics.log_value((ALL_MODULES, NUM_ENV_STEPS_TRAINED_LIFETIME), rows, reduce="lifetime_sum")
+
+    def get_state(self, components: Any = None, *, not_components: Any = None, **kwargs: Any) -> dict[str, Any]:
+        state = super().get_state(components, not_components=not_components, **kwargs)
+        if self._check_component(SAMPLER, components, not_components):
+            state[SAMPLER] = {"rng": self._rng.bit_generator.state, "skipped": self._skipped}
+        return state
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        super().set_state(state)
+        if SAMPLER in state:
+            self._rng.bit_generator.state = state[SAMPLER]["rng"]
+            self._skipped = state[SAMPLER]["skipped"]

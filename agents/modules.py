@@ -1,0 +1,165 @@
+"""RLlib modules: the networks of PPO and of DDPG behind RLlib's own interfaces."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.distribution.torch.torch_distribution import (
+    TorchCategorical,
+    TorchDeterministic,
+    TorchDiagGaussian,
+    TorchMultiCategorical,
+)
+from ray.rllib.core.learner.utils import make_target_network
+from ray.rllib.core.rl_module.apis import InferenceOnlyAPI, TargetNetworkAPI, ValueFunctionAPI
+from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
+from torch import nn
+
+from agents.heads import ActionHead, CategoricalHead, GaussianHead, action_head
+from agents.networks import mlp
+
+FLAT_GAIN = 0.01  # of the policy's last layer: first outputs are nearly the same for every observation
+CRITIC_GAIN = 1.0
+
+
+class PPOModule(TorchRLModule, InferenceOnlyAPI, ValueFunctionAPI):
+    """Policy and value networks with separate trunks.
+
+    `model_config` holds `hidden` (widths), `flat_bias` (added to the first logit of the first choice: "flat" in the
+    market's discrete modes) and `log_std` (initial, for boxes).
+    """
+
+    head: ActionHead
+    pi: nn.Sequential
+    vf: nn.Sequential
+
+    def setup(self) -> None:
+        self.head = action_head(self.action_space)
+        hidden = tuple(self.model_config["hidden"])
+        size = int(self.observation_space.shape[0])
+        if isinstance(self.head, GaussianHead):
+            self.pi = mlp(size, hidden, self.head.num_actions, gain=FLAT_GAIN)
+            self.log_std = nn.Parameter(torch.full((self.head.num_actions,), float(self.model_config["log_std"])))
+            self.action_dist_cls = TorchDiagGaussian
+        else:
+            self.pi = mlp(size, hidden, self.head.num_inputs, gain=FLAT_GAIN)
+            last = self.pi[-1]
+            assert isinstance(last, nn.Linear)
+            with torch.no_grad():
+                last.bias[0] += float(self.model_config["flat_bias"])
+            self.action_dist_cls = _categorical(self.head, self.action_space)
+        if not self.inference_only:
+            self.vf = mlp(size, hidden, 1, gain=CRITIC_GAIN)
+
+    def get_non_inference_attributes(self) -> list[str]:
+        return ["vf"]
+
+    def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        outputs = self.pi(batch[Columns.OBS])
+        if isinstance(self.head, GaussianHead):
+            outputs = torch.cat([outputs, self.log_std.expand_as(outputs)], -1)
+        return {Columns.ACTION_DIST_INPUTS: outputs}
+
+    def draw_noise(self, rng: np.random.Generator, shape: tuple[int, ...], sampled: int) -> NDArray[np.float32]:
+        """Noise for `explore`, drawn for a whole fragment at once: (*shape, noise size)."""
+        return self.head.noise(rng, shape)
+
+    def explore(
+        self, observations: torch.Tensor, noise: torch.Tensor, sampled: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Actions (N, K) drawn for observations (N, D), and their log-probability (N,)."""
+        inputs = self._forward({Columns.OBS: observations})[Columns.ACTION_DIST_INPUTS]
+        actions = self.head.sample(inputs, noise)
+        return actions, self.head.logp(inputs, actions)
+
+    def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
+        """V (N,) of observations (N, D)."""
+        return self.vf(batch[Columns.OBS]).squeeze(-1)
+
+
+def _categorical(head: CategoricalHead, space: gym.Space) -> type:
+    if head.scalar:
+        return TorchCategorical
+    return TorchMultiCategorical.get_partial_dist_cls(space=space, input_lens=list(head.sizes))
+
+
+class DDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
+    """A tanh policy, one or two critics, and their targets. Actions are in units of half the range, in [-1, 1].
+
+    `model_config` holds `hidden` (widths), `twin_critics`, and the exploration: `warmup_rows` of uniform actions, then
+    `noise` falling to `noise_final` over the first `noise_rows` sampled rows.
+    """
+
+    head: ActionHead
+    pi: nn.Sequential
+    critics: nn.ModuleList
+
+    def setup(self) -> None:
+        self.head = action_head(self.action_space)
+        hidden = tuple(self.model_config["hidden"])
+        size, actions = int(self.observation_space.shape[0]), self.head.num_actions
+        self.pi = nn.Sequential(*mlp(size, hidden, actions, gain=FLAT_GAIN), nn.Tanh())
+        self.action_dist_cls = TorchDeterministic
+        if not self.inference_only:
+            critics = 2 if self.model_config["twin_critics"] else 1
+            self.critics = nn.ModuleList(mlp(size + actions, hidden, 1, gain=CRITIC_GAIN) for _ in range(critics))
+
+    def get_non_inference_attributes(self) -> list[str]:
+        return ["critics", "target_pi", "target_critics"]
+
+    def make_target_networks(self) -> None:
+        self.target_pi = make_target_network(self.pi)
+        self.target_critics = make_target_network(self.critics)
+
+    def get_target_network_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
+        return [(self.pi, self.target_pi), (self.critics, self.target_critics)]
+
+    def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        return {Columns.ACTIONS: self.pi(batch[Columns.OBS])}
+
+    def draw_noise(self, rng: np.random.Generator, shape: tuple[int, ...], sampled: int) -> NDArray[np.float32]:
+        """Noise for `explore` (*shape, K): uniform actions during warm-up, then Gaussian with a falling scale."""
+        settings = self.model_config
+        if sampled < settings["warmup_rows"]:
+            return rng.random((*shape, self.head.num_actions), dtype=np.float32) * 2.0 - 1.0
+        done = min(1.0, sampled / max(1, settings["noise_rows"]))
+        scale = settings["noise"] + done * (settings["noise_final"] - settings["noise"])
+        return self.head.noise(rng, shape) * np.float32(scale)
+
+    def explore(
+        self, observations: torch.Tensor, noise: torch.Tensor, sampled: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Actions (N, K) for observations (N, D) after `sampled` rows of training, and zeros (N,)."""
+        if sampled < self.model_config["warmup_rows"]:
+            actions = noise
+        else:
+            actions = (self.pi(observations) + noise).clamp(-1.0, 1.0)
+        return actions, torch.zeros_like(actions[:, 0])
+
+    def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Q of the stored actions from every critic, and Q of the policy's own actions from the first.
+
+        The second sees the critic's weights as constants, so one backward pass of (critic loss - policy value) gives
+        each network its own gradient and nothing else.
+        """
+        observations, actions = batch[Columns.OBS], batch[Columns.ACTIONS]
+        stored = torch.cat([observations, actions], -1)
+        own = torch.cat([observations, self.pi(observations)], -1)
+        constant = {name: value.detach() for name, value in self.critics[0].named_parameters()}
+        return {
+            "q": [critic(stored).squeeze(-1) for critic in self.critics],
+            "q_policy": torch.func.functional_call(self.critics[0], constant, (own,)).squeeze(-1),
+        }
+
+    @torch.no_grad()
+    def forward_target(self, batch: dict[str, Any]) -> torch.Tensor:
+        """Smallest target Q (N,) at the next observation, for the target policy's action plus `target_noise`."""
+        observations = batch[Columns.NEXT_OBS]
+        actions = (self.target_pi(observations) + batch["target_noise"]).clamp(-1.0, 1.0)
+        joined = torch.cat([observations, actions], -1)
+        return torch.stack([critic(joined).squeeze(-1) for critic in self.target_critics]).amin(0)

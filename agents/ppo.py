@@ -1,0 +1,123 @@
+"""PPO trained from whole fragments of arrays: no connector pipelines, no episode objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from ray.rllib.algorithms.ppo.ppo import PPO, PPOConfig
+from ray.rllib.algorithms.ppo.ppo_learner import PPOLearner
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.learner.learner import ENTROPY_KEY, POLICY_LOSS_KEY, VF_LOSS_KEY
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+from ray.rllib.evaluation.postprocessing import Postprocessing
+from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
+
+from agents.advantages import generalised_advantages
+from agents.algorithm import BatchedAlgorithm, BatchedConfig
+from agents.learner import GuardedLearner
+from agents.modules import PPOModule
+
+SMALLEST_DEVIATION = 1e-4  # of advantages: keeps a fragment in which nothing happened from dividing by zero
+
+
+class BatchedPPOLearner(GuardedLearner, PPOLearner):
+    """Clipped surrogate loss, squared value loss, entropy bonus."""
+
+    figure_names = (POLICY_LOSS_KEY, VF_LOSS_KEY, ENTROPY_KEY, "kl", "clipped_share")
+
+    def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
+        parameters = self.get_parameters(self.module[module_id])
+        self.register_optimizer(
+            module_id=module_id,
+            optimizer=torch.optim.Adam(parameters),
+            params=parameters,
+            lr_or_lr_schedule=self.config.lr,
+        )
+
+    def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
+        """RLlib moves the entropy weight after an update and forgets it in checkpoints; here it is set before."""
+        super().before_gradient_based_update(timesteps=timesteps)
+        scheduler = self.entropy_coeff_schedulers_per_module[DEFAULT_MODULE_ID]
+        scheduler.update(timestep=timesteps[NUM_ENV_STEPS_SAMPLED_LIFETIME])
+
+    def minibatches(self, columns: dict[str, NDArray[Any]]) -> Iterator[dict[str, torch.Tensor]]:
+        """Advantages over the fragment, then `num_epochs` shuffled passes in equal parts."""
+        config, device = self.config, self._device
+        observations = torch.from_numpy(columns["observations"]).to(device)
+        lanes, steps = columns["rewards"].shape
+        observations = observations.reshape(lanes * (steps + 1), -1)
+        with torch.no_grad():
+            values = self._net.compute_values({Columns.OBS: observations}).cpu().numpy().reshape(lanes, steps + 1)
+        advantages = generalised_advantages(
+            columns["rewards"], values, columns["terminated"], columns["truncated"], config.gamma, config.lambda_
+        )
+        targets = advantages + values[:, :-1]
+        valid = np.flatnonzero(columns["valid"])
+        chosen = advantages.reshape(-1)[valid]
+        advantages = (advantages - chosen.mean()) / max(SMALLEST_DEVIATION, float(chosen.std()))
+        rows = {
+            Columns.ACTIONS: columns["actions"].reshape(lanes * steps, -1),
+            Columns.ACTION_LOGP: columns["logp"].reshape(-1),
+            Postprocessing.ADVANTAGES: advantages.reshape(-1),
+            Postprocessing.VALUE_TARGETS: targets.reshape(-1),
+        }
+        tensors = {name: torch.from_numpy(values).to(device) for name, values in rows.items()}
+        parts = max(1, round(lanes * steps / config.minibatch_size))  # the same for learners with unequal masks
+        for _ in range(config.num_epochs):
+            order = self._rng.permutation(valid)
+            places = torch.from_numpy(np.stack([order, order + order // steps])).to(device)  # row, observation's row
+            for row, observation in zip(*(half.tensor_split(parts) for half in places), strict=True):
+                minibatch = {name: values.index_select(0, row) for name, values in tensors.items()}
+                yield {Columns.OBS: observations.index_select(0, observation), **minibatch}
+
+    def compute_loss_for_module(
+        self, *, module_id: str, config: Any, batch: dict[str, torch.Tensor], fwd_out: dict[str, torch.Tensor]
+    ) -> torch.Tensor:
+        net = self._net
+        logp, entropy = net.head.logp_entropy(fwd_out[Columns.ACTION_DIST_INPUTS], batch[Columns.ACTIONS])
+        log_ratio = logp - batch[Columns.ACTION_LOGP]
+        ratio = log_ratio.exp()
+        clipped = ratio.clamp(1.0 - self.config.clip_param, 1.0 + self.config.clip_param)
+        advantages = batch[Postprocessing.ADVANTAGES]
+        policy_loss = -torch.minimum(advantages * ratio, advantages * clipped).mean()
+        value_loss = (net.compute_values(batch) - batch[Postprocessing.VALUE_TARGETS]).square().mean()
+        mean_entropy = entropy.mean()
+        weight = self.entropy_coeff_schedulers_per_module[module_id].get_current_value()
+        kl = ((ratio - 1.0) - log_ratio).mean()  # Schulman's low-variance estimate
+        self.note(policy_loss, value_loss, mean_entropy, kl, (ratio != clipped).float().mean())
+        return policy_loss + self.config.vf_loss_coeff * value_loss - weight * mean_entropy
+
+    def _update_module_kl_coeff(self, *, module_id: str, config: Any, kl_loss: float) -> None:
+        raise NotImplementedError("the loss has no KL term; use_kl_loss stays False")
+
+
+class BatchedPPOConfig(BatchedConfig, PPOConfig):
+    """RLlib's PPO settings with the batched path; `max_grad_norm` replaces `grad_clip`."""
+
+    def __init__(self, algo_class: type | None = None) -> None:
+        super().__init__(algo_class=algo_class or BatchedPPO)
+        self.use_kl_loss = False
+
+    def get_default_learner_class(self) -> type:
+        return BatchedPPOLearner
+
+    def get_default_rl_module_spec(self) -> RLModuleSpec:
+        return RLModuleSpec(module_class=PPOModule)
+
+
+class BatchedPPO(BatchedAlgorithm, PPO):
+    """PPO: one fragment from every runner, then one guarded update."""
+
+    @classmethod
+    def get_default_config(cls) -> BatchedPPOConfig:
+        return BatchedPPOConfig()
+
+    def training_step(self) -> None:
+        rollout = self.collect()
+        if rollout is not None:
+            self.learn(rollout.columns(), rows=int(rollout.valid.sum()))

@@ -1,0 +1,198 @@
+"""Sampling: a vector environment stepped a fragment at a time, straight into arrays.
+
+RLlib's own runner spends four fifths of an iteration in connector pipelines and episode objects. This one calls the
+module once per step for all lanes and keeps arrays only; everything else (module, weights, counters, restarts) is
+RLlib's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
+from ray.rllib.env.env_context import EnvContext
+from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
+from ray.rllib.utils.metrics import SAMPLE_TIMER
+from ray.tune.registry import ENV_CREATOR, _global_registry
+
+from agents.devices import RunnerDeviceMixin
+from agents.heads import ActionHead
+from data_pipeline.errors import InputError
+
+
+@dataclass
+class Rollout:
+    """A fragment of T steps of N lanes, lane-major so that learners can share it out by lane.
+
+    Attributes:
+        observations: float32 (N, T + 1, D); the last column continues the fragment.
+        actions: (N, T, K) in the head's units (see `agents.heads`).
+        logp: float32 (N, T), log-probability of the action; zero for a deterministic policy.
+        rewards: float32 (N, T).
+        terminated, truncated: bool (N, T).
+        valid: bool (N, T); false where the lane only reset (NEXT_STEP autoreset) and nothing is to be learned.
+        episodes: one array per figure, over the episodes that ended in this fragment.
+    """
+
+    observations: NDArray[np.float32]
+    actions: NDArray[Any]
+    logp: NDArray[np.float32]
+    rewards: NDArray[np.float32]
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    valid: NDArray[np.bool_]
+    episodes: dict[str, NDArray[np.float64]]
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """The arrays with a lane axis, by name."""
+        return {name: value for name, value in vars(self).items() if name != "episodes"}
+
+    @classmethod
+    def joined(cls, rollouts: list[Rollout]) -> Rollout:
+        """The lanes of several rollouts side by side, and all their episodes."""
+        if len(rollouts) == 1:
+            return rollouts[0]
+        parts = [rollout.columns() for rollout in rollouts]
+        ended = [rollout.episodes for rollout in rollouts if rollout.episodes]
+        return cls(
+            **{name: np.concatenate([part[name] for part in parts]) for name in parts[0]},
+            episodes={name: np.concatenate([each[name] for each in ended]) for name in (ended[0] if ended else ())},
+        )
+
+
+@dataclass
+class _Lanes:
+    """Where every lane stands between two fragments."""
+
+    observations: NDArray[np.float32]
+    ended: NDArray[np.bool_]
+    returns: NDArray[np.float64]
+    lengths: NDArray[np.int64]
+
+    def advance(self, observations: Any, rewards: Any, terminated: Any, truncated: Any) -> None:
+        """Take in one step of the environment; a lane that had ended only reset, so it earned nothing."""
+        self.observations = np.ascontiguousarray(observations, np.float32)
+        self.returns += np.where(self.ended, 0.0, rewards)
+        self.lengths += ~self.ended
+        self.ended = np.logical_or(terminated, truncated)
+
+    def pop_episodes(self, infos: dict[str, Any]) -> dict[str, NDArray[np.float64]]:
+        """Figures of the episodes that just ended: return, length, and what the environment tells in `infos`."""
+        done = self.ended
+        figures = {"return": self.returns[done], "length": self.lengths[done].astype(np.float64)}
+        for name, values in infos.get("episode", {}).items():
+            figures[name] = np.asarray(values, np.float64)[done]
+        self.returns[done] = 0.0
+        self.lengths[done] = 0
+        return figures
+
+
+class BatchedEnvRunner(RunnerDeviceMixin, SingleAgentEnvRunner):
+    """RLlib's runner with `sample` returning a `Rollout`.
+
+    Needs a vector environment that resets a lane on the step after its end (NEXT_STEP) and returns fresh arrays; the
+    first is checked here, the second cannot be. Exploration noise comes from this runner's own numpy generator, so it
+    is the same on every device and can be saved.
+    """
+
+    env: Any
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._rng = np.random.default_rng([self._seed or 0, self.worker_index or 0])
+        self._lanes: _Lanes | None = None
+
+    def make_env(self) -> None:
+        """Make the vector environment straight from the registered creator, without Gymnasium's registry."""
+        if self.env is not None:
+            self.env.close()
+        context = EnvContext(self.config.env_config, worker_index=self.worker_index, num_workers=self.num_workers)
+        context["num_envs"] = self.num_envs = self.config.num_envs_per_env_runner
+        self.env = _global_registry.get(ENV_CREATOR, self.config.env)(context)
+        mode = self.env.metadata.get("autoreset_mode")
+        if mode != AutoresetMode.NEXT_STEP:
+            raise InputError(
+                f"autoreset_mode is {mode}", where=str(self.config.env), remedy="make the vector env reset NEXT_STEP"
+            )
+        self._lanes = None
+
+    def sample(self, **kwargs: Any) -> Rollout:  # type: ignore[override]
+        """Step every lane `rollout_fragment_length` bars. Arguments of RLlib's runner are not used."""
+        with self.metrics.log_time(SAMPLE_TIMER), torch.inference_mode():
+            rollout = self._fragment(int(self.config.rollout_fragment_length))
+        steps = int(rollout.valid.sum())
+        self._increase_sampled_metrics(steps, len(rollout.episodes.get("return", ())))
+        return rollout
+
+    def _fragment(self, steps: int) -> Rollout:
+        lanes, module, env = self._start(), self.module, self.env
+        sampled, device = self.num_env_steps_sampled_lifetime, self._device
+        noise = torch.from_numpy(module.draw_noise(self._rng, (steps, self.num_envs), sampled)).to(device)
+        out = _empty_rollout(self.num_envs, steps, env.single_observation_space.shape, module.head)
+        ends: list[dict[str, NDArray[np.float64]]] = []
+        for t in range(steps):
+            actions, logp = module.explore(torch.from_numpy(lanes.observations).to(device), noise[t], sampled)
+            out.observations[:, t], out.valid[:, t] = lanes.observations, ~lanes.ended
+            out.actions[:, t], out.logp[:, t] = actions.cpu().numpy(), logp.cpu().numpy()
+            observations, rewards, terminated, truncated, infos = env.step(module.head.to_env(out.actions[:, t]))
+            out.rewards[:, t], out.terminated[:, t], out.truncated[:, t] = rewards, terminated, truncated
+            lanes.advance(observations, rewards, terminated, truncated)
+            if lanes.ended.any():
+                ends.append(lanes.pop_episodes(infos))
+        out.observations[:, steps] = lanes.observations
+        out.episodes = {name: np.concatenate([end[name] for end in ends]) for name in (ends[0] if ends else ())}
+        return out
+
+    def _start(self) -> _Lanes:
+        """The lanes as the last fragment left them, or freshly reset."""
+        if self._lanes is None:
+            observations, _ = self.env.reset(seed=self._seed)
+            self._lanes = _Lanes(
+                np.ascontiguousarray(observations, np.float32),
+                np.zeros(self.num_envs, np.bool_),
+                np.zeros(self.num_envs, np.float64),
+                np.zeros(self.num_envs, np.int64),
+            )
+        return self._lanes
+
+    def lanes_state(self) -> dict[str, Any] | None:
+        """Everything the next fragment depends on besides the weights, or None before the first fragment.
+
+        The environment takes part if it has `get_state` and `set_state`; otherwise its lanes start anew on restore.
+        """
+        env = self.env
+        if self._lanes is None or not hasattr(env, "get_state"):
+            return None
+        return {
+            "worker_index": self.worker_index,
+            "rng": self._rng.bit_generator.state,
+            "lanes": vars(self._lanes).copy(),
+            "env": env.get_state(),
+        }
+
+    def set_lanes_state(self, states: list[dict[str, Any] | None]) -> None:
+        """Continue from this worker's entry among `lanes_state` results, if there is one."""
+        for state in states:
+            if state is not None and state["worker_index"] == self.worker_index:
+                self._rng.bit_generator.state = state["rng"]
+                self._lanes = _Lanes(**{name: value.copy() for name, value in state["lanes"].items()})
+                self.env.set_state(state["env"])
+
+
+def _empty_rollout(lanes: int, steps: int, observation_shape: tuple[int, ...], head: ActionHead) -> Rollout:
+    """Fresh arrays every time: the learner may still hold the last ones."""
+    shape = (lanes, steps)
+    return Rollout(
+        observations=np.empty((lanes, steps + 1, *observation_shape), np.float32),
+        actions=np.empty((*shape, head.num_actions), head.dtype),
+        logp=np.empty(shape, np.float32),
+        rewards=np.empty(shape, np.float32),
+        terminated=np.empty(shape, np.bool_),
+        truncated=np.empty(shape, np.bool_),
+        valid=np.empty(shape, np.bool_),
+        episodes={},
+    )

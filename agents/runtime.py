@@ -1,0 +1,123 @@
+"""Starting Ray quietly, and turning an `AgentConfig` into an RLlib configuration."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+import ray
+from ray.tune.registry import register_env
+
+from agents.algorithm import BatchedConfig
+from agents.config import AgentConfig
+from agents.ddpg import DDPGConfig
+from agents.devices import resolve_device
+from agents.ppo import BatchedPPOConfig
+
+EnvCreator = Callable[[dict[str, Any]], gym.Env | gym.vector.VectorEnv]
+
+
+def start_ray(num_cpus: int | None = None) -> None:
+    """Start a local Ray without dashboard and without usage reports; does nothing when one is connected already.
+
+    Args:
+        num_cpus: CPUs Ray may hand to actors; None counts the machine's.
+    """
+    if ray.is_initialized():
+        return
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # actors without a GPU still see the devices
+    logging.getLogger("ray.rllib").setLevel(logging.ERROR)  # it greets every algorithm with a migration guide
+    ray.init(num_cpus=num_cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+
+
+def rllib_config(
+    agent: AgentConfig, env: str, creator: EnvCreator, env_config: dict[str, Any], *, flat_bias: float | None = None
+) -> BatchedConfig:
+    """The RLlib configuration of a run; `build_algo()` on it makes the Algorithm.
+
+    Args:
+        agent: settings of the run. Its devices must be present.
+        env: name under which the environment is registered with RLlib.
+        creator: makes the vector environment from `env_config` with `num_envs` added.
+        env_config: plain values that travel to the workers.
+        flat_bias: overrides `agent.ppo.flat_bias`, for environments whose first choice is not "flat".
+    """
+    register_env(env, creator)
+    learner = str(resolve_device(agent.device))
+    runner = learner if agent.runner_device == "same" else str(resolve_device(agent.runner_device))
+    config = _ppo(agent, flat_bias) if agent.algorithm == "ppo" else _ddpg(agent)
+    config.devices(learner=learner, runner=runner)
+    config.environment(env, env_config=env_config)
+    config.env_runners(
+        num_env_runners=agent.num_env_runners,
+        num_envs_per_env_runner=agent.lanes,
+        rollout_fragment_length=agent.fragment,
+        gym_env_vectorize_mode="vector_entry_point",
+    )
+    config.learners(num_learners=0, num_gpus_per_learner=0)
+    config.reporting(min_time_s_per_iteration=0, min_sample_timesteps_per_iteration=0)
+    config.debugging(seed=agent.seed, log_level="ERROR", log_sys_usage=False)
+    config.training(gamma=agent.gamma)
+    return config
+
+
+def _ppo(agent: AgentConfig, flat_bias: float | None) -> BatchedPPOConfig:
+    ppo, rows = agent.ppo, agent.rows_per_iteration
+    config = BatchedPPOConfig()
+    config.rl_module(
+        model_config={
+            "hidden": list(agent.hidden),
+            "flat_bias": ppo.flat_bias if flat_bias is None else flat_bias,
+            "log_std": ppo.log_std,
+        }
+    )
+    config.training(
+        lr=_schedule(ppo.learning_rate, ppo.learning_rate_final, agent),
+        entropy_coeff=_schedule(ppo.entropy, ppo.entropy_final, agent),
+        train_batch_size_per_learner=rows,
+        minibatch_size=min(ppo.minibatch, rows),
+        num_epochs=ppo.epochs,
+        lambda_=ppo.gae_lambda,
+        clip_param=ppo.clip,
+        vf_loss_coeff=ppo.value_weight,
+    )
+    config.max_grad_norm = ppo.max_grad_norm
+    return config
+
+
+def _ddpg(agent: AgentConfig) -> DDPGConfig:
+    ddpg = agent.ddpg
+    config = DDPGConfig()
+    config.rl_module(
+        model_config={
+            "hidden": list(agent.hidden),
+            "twin_critics": ddpg.twin_critics,
+            "warmup_rows": ddpg.warmup_rows,
+            "noise": ddpg.noise,
+            "noise_final": ddpg.noise_final,
+            "noise_rows": int(ddpg.noise_decay * agent.iterations * agent.rows_per_iteration),
+        }
+    )
+    config.training(train_batch_size_per_learner=ddpg.batch)
+    config.off_policy(
+        actor_lr=ddpg.actor_learning_rate,
+        critic_lr=ddpg.critic_learning_rate,
+        updates=ddpg.updates,
+        replay_rows=ddpg.replay_rows,
+        tau=ddpg.tau,
+        policy_delay=ddpg.policy_delay,
+        target_noise=ddpg.target_noise,
+        target_noise_clip=ddpg.target_noise_clip,
+        warmup_rows=ddpg.warmup_rows,
+        max_grad_norm=ddpg.max_grad_norm,
+    )
+    return config
+
+
+def _schedule(first: float, last: float, agent: AgentConfig) -> list[list[float]]:
+    """RLlib's piecewise linear schedule over the rows of the whole run."""
+    return [[0, first], [agent.iterations * agent.rows_per_iteration, last]]

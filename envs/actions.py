@@ -1,0 +1,130 @@
+"""What actions mean, in one place: every action space is a way to write the same order row.
+
+An order row is float64 (4,): [target, tp_bps, sl_bps, ttl_bars]. `target` in [-1, 1] is the wanted position: its sign is
+the side, its magnitude the fraction of equity × leverage. The same side as held keeps the position and its bracket as
+they are, 0 closes it, the opposite side reverses it, always at the next bar's open. inf means no such barrier.
+"""
+
+import numpy as np
+from gymnasium import spaces
+from numba import njit
+
+from data_pipeline.errors import InputError
+from envs.config import MarketConfig
+
+ORDER_WIDTH = 4
+_SIDES = (0.0, 1.0, -1.0)  # action codes 0 flat, 1 long, 2 short
+
+
+def action_space(config: MarketConfig) -> spaces.Space:
+    """The space of `config.action_mode`.
+
+    discrete        Discrete(3): 0 flat, 1 long, 2 short, with the default bracket
+    multi_discrete  MultiDiscrete([3, n_tp, n_sl]): the same codes and an index into each grid
+    continuous      Box(-1, 1, (3,)): size with sign (flat inside the dead zone); tp and sl, each mapped linearly from
+                    [-1, 1] onto [first, last] of its grid
+    """
+    if config.action_mode == "discrete":
+        return spaces.Discrete(len(_SIDES))
+    if config.action_mode == "multi_discrete":
+        return spaces.MultiDiscrete([len(_SIDES), len(config.tp_grid_bps), len(config.sl_grid_bps)])
+    return spaces.Box(-1.0, 1.0, (3,), dtype=np.float32)
+
+
+class ActionDecoder:
+    """Writes the order rows that a batch of actions stands for."""
+
+    def __init__(self, config: MarketConfig) -> None:
+        self.mode = config.action_mode
+        self.continuous = self.mode == "continuous"
+        self.width = 1 if self.mode == "discrete" else 3
+        self.dtype = np.dtype(np.float32 if self.continuous else np.int64)
+        if self.mode == "discrete":
+            self._counts = np.array([len(_SIDES)])
+            self._menu = _menu((config.default_tp_bps,), (config.default_sl_bps,), config.ttl_bars)
+        else:
+            self._counts = np.array([len(_SIDES), len(config.tp_grid_bps), len(config.sl_grid_bps)])
+            self._menu = _menu(config.tp_grid_bps, config.sl_grid_bps, config.ttl_bars)
+        ends = (config.tp_grid_bps[0], config.tp_grid_bps[-1], config.sl_grid_bps[0], config.sl_grid_bps[-1])
+        self._ramp = np.array([config.dead_zone, *ends, config.ttl_bars])
+
+    def decode(self, actions: np.ndarray, orders: np.ndarray) -> None:
+        """Turn actions (N, width) of `dtype` into `orders` float64 (N, 4), in place.
+
+        Raises InputError naming the first lane whose action is outside the space (NaN included).
+        """
+        if self.continuous:
+            bad = decode_sizes(actions, self._ramp, orders)
+        else:
+            bad = decode_choices(actions, self._counts, self._menu, orders)
+        if bad >= 0:
+            raise InputError(
+                f"action {actions[bad].tolist()} is outside the {self.mode} action space", where=f"lane {bad}"
+            )
+
+    def as_batch(self, actions: np.ndarray, lanes: int) -> np.ndarray:
+        """Actions of a batch as a C-contiguous (lanes, width) array of `dtype`; raises InputError on another shape."""
+        batch = np.ascontiguousarray(actions, dtype=self.dtype)
+        if batch.size != lanes * self.width:
+            raise InputError(
+                f"actions have shape {batch.shape}, {lanes} lanes of {self.mode} actions need ({lanes}, {self.width})",
+                where="step",
+            )
+        return batch.reshape(lanes, self.width)
+
+
+def encode_sides(sides: np.ndarray, config: MarketConfig) -> np.ndarray:
+    """Actions that want `sides` (N,) of {-1, 0, +1} at full size with the bracket nearest to the config's defaults.
+
+    discrete -> int64 (N,), multi_discrete -> int64 (N, 3), continuous -> float32 (N, 3).
+    """
+    wanted = np.asarray(sides)
+    codes = np.where(wanted > 0, 1, np.where(wanted < 0, 2, 0)).astype(np.int64)
+    if config.action_mode == "discrete":
+        return codes
+    grids = ((config.tp_grid_bps, config.default_tp_bps), (config.sl_grid_bps, config.default_sl_bps))
+    if config.action_mode == "multi_discrete":
+        chosen = [int(np.argmin(np.abs(np.subtract(grid, default)))) for grid, default in grids]
+        return np.stack([codes, *(np.full_like(codes, index) for index in chosen)], axis=1)
+    actions = np.zeros((len(codes), 3), dtype=np.float32)
+    actions[:, 0] = np.sign(wanted)
+    for column, (grid, default) in enumerate(grids, start=1):
+        span = grid[-1] - grid[0]
+        actions[:, column] = np.clip(2.0 * (default - grid[0]) / span - 1.0, -1.0, 1.0) if span > 0 else 0.0
+    return actions
+
+
+def _menu(tp_bps: tuple[float, ...], sl_bps: tuple[float, ...], ttl_bars: float) -> np.ndarray:
+    """Order rows of every choice, the last index varying fastest: float64 (3 × n_tp × n_sl, 4)."""
+    rows = [(side, tp, sl, ttl_bars) for side in _SIDES for tp in tp_bps for sl in sl_bps]
+    return np.array(rows, dtype=np.float64)
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def decode_choices(actions: np.ndarray, counts: np.ndarray, menu: np.ndarray, orders: np.ndarray) -> int:
+    """Look up int64 choices (N, k) in the menu; returns the first lane with a choice out of range, or -1."""
+    for i in range(actions.shape[0]):
+        index = 0
+        for k in range(counts.shape[0]):
+            if actions[i, k] < 0 or actions[i, k] >= counts[k]:
+                return i
+            index = index * counts[k] + actions[i, k]
+        for j in range(ORDER_WIDTH):
+            orders[i, j] = menu[index, j]
+    return -1
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def decode_sizes(actions: np.ndarray, ramp: np.ndarray, orders: np.ndarray) -> int:
+    """Map float32 (N, 3) onto orders; `ramp` is (dead zone, tp ends, sl ends, ttl). Returns as `decode_choices`."""
+    dead_zone, tp_low, tp_high, sl_low, sl_high, ttl = ramp[0], ramp[1], ramp[2], ramp[3], ramp[4], ramp[5]
+    for i in range(actions.shape[0]):
+        for j in range(3):
+            if not (actions[i, j] >= -1.0 and actions[i, j] <= 1.0):
+                return i
+        size = np.float64(actions[i, 0])
+        orders[i, 0] = size if abs(size) > dead_zone else 0.0
+        orders[i, 1] = tp_low + 0.5 * (np.float64(actions[i, 1]) + 1.0) * (tp_high - tp_low)
+        orders[i, 2] = sl_low + 0.5 * (np.float64(actions[i, 2]) + 1.0) * (sl_high - sl_low)
+        orders[i, 3] = ttl
+    return -1

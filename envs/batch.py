@@ -1,0 +1,47 @@
+"""Some lanes on one market: their state, the market's arrays, and the only calls into the compiled step."""
+
+import numpy as np
+
+from envs.config import MarketConfig
+from envs.kernel import step_lanes
+from envs.lanes import REWARD, TERMINATED, TRUNCATED, LaneState, trading_terms
+from envs.market import Market
+
+
+class LaneBatch:
+    """N lanes that trade one market on one set of terms; `state` holds everything that changes."""
+
+    def __init__(self, market: Market, config: MarketConfig, lanes: int, *, trade_slots: int = 1) -> None:
+        self.market = market
+        self.state = LaneState.create(lanes, trade_slots)
+        self.terms = trading_terms(market.instrument, config)
+
+    def step(self, orders: np.ndarray, observations: np.ndarray) -> int:
+        """Move every lane one bar by `kernel.step_lanes`; returns how many episodes ended."""
+        state, market = self.state, self.market
+        return step_lanes(
+            state.account,
+            state.clock,
+            market.prices,
+            market.tradable,
+            market.observations,
+            self.terms,
+            orders,
+            observations,
+            state.trades,
+        )
+
+    @property
+    def rewards(self) -> np.ndarray:
+        """float64 (N,) of the last step; a view."""
+        return self.state.account[REWARD]
+
+    @property
+    def terminated(self) -> np.ndarray:
+        """bool (N,) of the last step; fresh."""
+        return self.state.clock[TERMINATED] != 0
+
+    @property
+    def truncated(self) -> np.ndarray:
+        """bool (N,) of the last step; fresh."""
+        return self.state.clock[TRUNCATED] != 0
