@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from tests.emulator.core import ExchangeCore, Listing, Reply
 from tests.emulator.faults import Fault
@@ -136,7 +136,7 @@ def agg_trades(entry: Listing, query: Mapping[str, str], limit: int, now_ms: int
     return [agg_trade(entry, number) for number in range(first, min(first + limit - 1, last) + 1)]
 
 
-def still_book(core: ExchangeCore):  # noqa: ANN201 - a closure over the core
+def still_book(core: ExchangeCore) -> Callable[[str, str, int], dict]:
     """A depth source whose book never moves: five hundred levels a cent apart around the last price."""
 
     def depth(contract: str, symbol: str, limit: int) -> dict:
