@@ -69,7 +69,7 @@ class TradeTape:
 
     def push(self, trade: Trade) -> list[Bar]:
         """Take a trade; return the bars that it proves whole and closed, oldest first."""
-        if self.last_id is not None and trade.trade_id <= self.last_id or trade.trade_id in self.held:
+        if (self.last_id is not None and trade.trade_id <= self.last_id) or trade.trade_id in self.held:
             self.duplicates += 1
             return []
         if self.last_id is None or trade.trade_id == self.last_id + 1:
@@ -138,9 +138,9 @@ class TradeTape:
         self.close = None if state["close"] is None else Decimal(state["close"])
         self.held = {trade.trade_id: trade for trade in (Trade(*values) for values in state["held"])}
         if state["bar"] is not None:
-            self.bar = Bar(
-                **{name: Decimal(value) if isinstance(value, str) else value for name, value in state["bar"].items()}
-            )
+            values: dict[str, Any] = state["bar"]
+            decoded: dict[str, Any] = {name: Decimal(v) if isinstance(v, str) else v for name, v in values.items()}
+            self.bar = Bar(**decoded)
 
 
 def bar_table(bars: list[Bar]) -> pa.Table:

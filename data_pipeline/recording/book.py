@@ -1,8 +1,8 @@
 """A book kept by snapshot and diffs under Binance's sequence rules.
 
 Rules (Binance API documentation, "How to manage a local order book correctly"). Spot: after a snapshot with
-lastUpdateId L drop events with u <= L; the first one applied has U <= L+1 <= u, every later one U <= last+1. USD-M: drop
-events with u < L; the first one applied follows L (pu <= L <= u); every later one has pu equal to the last u.
+lastUpdateId L drop events with u <= L; the first one applied has U <= L+1 <= u, every later one U <= last+1. USD-M:
+drop events with u < L; the first one applied follows L (pu <= L <= u); every later one has pu equal to the last u.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ import orjson
 Level = list[str] | tuple[str, str]  # [price, quantity], decimal text as the exchange writes it
 
 
-class MalformedEvent(ValueError):
+class MalformedEventError(ValueError):
     """A message that claims a known kind but lacks its fields; it is kept in the log and counted, never applied."""
 
 
@@ -76,38 +77,41 @@ class Control(NamedTuple):
     detail: dict[str, Any]
 
 
+class LogLine(NamedTuple):
+    """One line: local time, decoded message, the message's own bytes, offset of the line's end in the plain text."""
+
+    local_ns: int
+    message: dict[str, Any]
+    text: bytes
+    end: int
+
+
 Event = Depth | Trade | Ticker | Snapshot | Control
 
 
 def encode_line(local_ns: int, message: dict[str, Any]) -> bytes:
     """One line of the log. Exchange prices are text in the JSON, so decoding and encoding again loses nothing."""
-    return b"%d %s\n" % (local_ns, orjson.dumps(message))
+    return b"%d %s\n" % (local_ns, orjson.dumps(message, default=str))
 
 
-def read_log(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (local_ns, message) of a log, plain or gzip, up to its end or to the first line that is not whole.
+def read_log(path: Path) -> Iterator[LogLine]:
+    """Yield the lines of a log, plain or gzip, up to its end or to the first line that is not whole.
 
-    A killed writer leaves a torn last line or a gzip stream without trailer; what came before is yielded.
+    A killed writer leaves a torn last line, or a gzip stream without trailer; what came before is yielded.
     """
-    for local_ns, message, _ in read_log_offsets(path):
-        yield local_ns, message
-
-
-def read_log_offsets(path: Path) -> Iterator[tuple[int, dict[str, Any], int]]:
-    """Like `read_log`, with the byte offset (in the unpacked text) of the end of each line."""
-    offset = 0
+    end = 0
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
             for line in file:
-                if not line.endswith(b"\n"):
-                    return
                 stamp, _, text = line.partition(b" ")
+                if not text.endswith(b"\n"):
+                    return
                 try:
                     local_ns, message = int(stamp), orjson.loads(text)
                 except ValueError:
                     return
-                offset += len(line)
-                yield local_ns, message, offset
+                end += len(line)
+                yield LogLine(local_ns, message, text[:-1], end)
     except EOFError:
         return
 
@@ -115,7 +119,7 @@ def read_log_offsets(path: Path) -> Iterator[tuple[int, dict[str, Any], int]]:
 def parse_event(message: dict[str, Any]) -> Event | None:
     """The event that a message carries, None for what is none of ours (acknowledgements, other streams).
 
-    Raises MalformedEvent when a message of a known kind lacks a field or has one of the wrong type.
+    Raises MalformedEventError when a message of a known kind lacks a field or has one of the wrong type.
     """
     if "recorder" in message:
         return _parse_record(message)
@@ -135,7 +139,7 @@ def parse_event(message: dict[str, Any]) -> Event | None:
         if kind is None and "lastUpdateId" in data:
             return parse_snapshot(None, data)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise MalformedEvent(f"{type(error).__name__}: {error}") from error
+        raise MalformedEventError(f"{type(error).__name__}: {error}") from error
     return None
 
 
@@ -149,25 +153,25 @@ def parse_snapshot(symbol: str | None, response: object) -> Snapshot:
     """Check a REST depth answer and take it apart.
 
     ccxt turns a truncated answer under status 200 into text, None or a book without a number: each is refused here,
-    as are a side without levels, sides out of order and a crossed pair. Raises MalformedEvent saying which.
+    as are a side without levels, sides out of order and a crossed pair. Raises MalformedEventError saying which.
     """
     if not isinstance(response, dict):
-        raise MalformedEvent(f"the snapshot is {type(response).__name__}, not an object")
+        raise MalformedEventError(f"the snapshot is {type(response).__name__}, not an object")
     last_id = response.get("lastUpdateId")
     if not isinstance(last_id, int):
-        raise MalformedEvent(f"the snapshot's lastUpdateId is {last_id!r}")
+        raise MalformedEventError(f"the snapshot's lastUpdateId is {last_id!r}")
     sides = []
     for name, sign in (("bids", -1.0), ("asks", 1.0)):
         levels = response.get(name)
         if not isinstance(levels, list) or not levels:
-            raise MalformedEvent(f"the snapshot has no {name}")
+            raise MalformedEventError(f"the snapshot has no {name}")
         try:
             prices = [sign * float(price) for price, _ in levels]
         except (TypeError, ValueError) as error:
-            raise MalformedEvent(f"the snapshot's {name}: {error}") from error
-        if any(a >= b for a, b in zip(prices, prices[1:], strict=False)):
-            raise MalformedEvent(f"the snapshot's {name} are out of order")
+            raise MalformedEventError(f"the snapshot's {name}: {error}") from error
+        if any(a >= b for a, b in pairwise(prices)):
+            raise MalformedEventError(f"the snapshot's {name} are out of order")
         sides.append(levels)
     if float(sides[0][0][0]) >= float(sides[1][0][0]):
-        raise MalformedEvent(f"the snapshot is crossed: bid {sides[0][0][0]}, ask {sides[1][0][0]}")
+        raise MalformedEventError(f"the snapshot is crossed: bid {sides[0][0][0]}, ask {sides[1][0][0]}")
     return Snapshot(symbol, last_id, *sides)

@@ -34,8 +34,8 @@ class ReplaySummary:
 def replay_steps(paths: Iterable[Path], state: StreamState) -> Iterator[tuple[int, Step]]:
     """Yield (local_ns, step) for every line of `paths`, read one after the other as one stream."""
     for path in paths:
-        for local_ns, message in read_log(path):
-            yield local_ns, state.apply(message)
+        for line in read_log(path):
+            yield line.local_ns, state.apply(line.message)
 
 
 def replay(paths: Iterable[Path], rules: Rules, *, snapshot_limit: int = 1000) -> ReplaySummary:

@@ -12,7 +12,7 @@ from data_pipeline.recording.events import (
     Control,
     Depth,
     Event,
-    MalformedEvent,
+    MalformedEventError,
     Snapshot,
     Ticker,
     Trade,
@@ -34,9 +34,13 @@ class Finding:
 
 @dataclass(slots=True)
 class Step:
-    """What one line brought. `book` says that the symbol's live book has changed."""
+    """What one line brought.
+
+    `book`: the symbol's live book has changed. `fresh`: a trade or ticker that had not come before.
+    """
 
     event: Event | None
+    fresh: bool = True
     book: bool = False
     bars: list[Bar] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
@@ -45,8 +49,8 @@ class Step:
 class TopCheck:
     """Compares the book's top with bookTicker, which the exchange computes on its own.
 
-    bookTicker comes at every change of the best prices, so the last ticker with update id <= u tells the top at u. A top
-    is compared once a later ticker shows that none at or before u is still to come.
+    bookTicker comes at every change of the best prices, so the last ticker with update id <= u tells the top at u. A
+    top is compared once a later ticker shows that none at or before u is still to come.
     """
 
     def __init__(self) -> None:
@@ -118,7 +122,7 @@ class StreamState:
                 self._control(event, step)
             else:
                 self.counts["other"] += 1
-        except (MalformedEvent, ValueError, TypeError, ArithmeticError) as error:
+        except (MalformedEventError, ValueError, TypeError, ArithmeticError) as error:
             step = Step(None, findings=[Finding("malformed", _symbol_of(message), str(error)[:200])])
         for finding in step.findings:
             self.counts[finding.what] += 1
@@ -131,7 +135,7 @@ class StreamState:
             outcome = book.on_depth(event)
         except (ValueError, TypeError) as error:  # part of the event may be applied by now: the book is void
             book.invalidate()
-            raise MalformedEvent(f"depth event {event.final_id}: {error}") from error
+            raise MalformedEventError(f"depth event {event.final_id}: {error}") from error
         self._judge(event.symbol, outcome, f"event {event.first_id}-{event.final_id} after {before}", step)
 
     def _snapshot(self, event: Snapshot, step: Step) -> None:
@@ -160,7 +164,8 @@ class StreamState:
         tape = self.tapes.setdefault(event.symbol, TradeTape())
         duplicates = tape.duplicates
         step.bars = tape.push(event)
-        self.counts["old_trades"] += tape.duplicates - duplicates
+        step.fresh = tape.duplicates == duplicates
+        self.counts["old_trades"] += not step.fresh
         self._holes(event.symbol, tape, step)
 
     def _holes(self, symbol: str, tape: TradeTape, step: Step) -> None:
@@ -191,7 +196,7 @@ class StreamState:
 
     def _only_symbol(self) -> str:
         if len(self.books) != 1:
-            raise MalformedEvent("a snapshot without symbol in a log of several symbols")
+            raise MalformedEventError("a snapshot without symbol in a log of several symbols")
         return next(iter(self.books))
 
     def carry(self) -> list[dict[str, Any]]:
