@@ -12,9 +12,10 @@ import logging
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from data_pipeline.errors import InputError
 from data_pipeline.recording.config import RecordConfig
@@ -30,6 +31,8 @@ from data_pipeline.venue import Venue, contract_of, open_client
 
 if TYPE_CHECKING:
     import aiohttp
+
+T = TypeVar("T")
 
 LOGGER = logging.getLogger("data_pipeline.recording")
 SKEW_WARNING_MS = 500.0
@@ -126,7 +129,7 @@ class Recorder:
 
     def _receive(self, local_ns: int, message: dict[str, Any]) -> None:
         data = message.get("data", message) if "stream" in message else message
-        kind = data.get("e") or ("bookTicker" if "B" in data and "A" in data else None)
+        kind = data.get("e", "bookTicker" if "B" in data else None)
         if kind is not None:
             self._watchdog.seen((_STEADY[kind], data.get("s", "")) if kind in _STEADY else None)
         if not self.queue.offer(local_ns, message) and self.queue.dropped % self.config.queue_events == 1:
@@ -162,16 +165,27 @@ class Recorder:
             lines += encode_line(local_ns, message)
             self._follow(local_ns, message)
         if lines:
-            await asyncio.to_thread(log.write, bytes(lines))
+            await self._on_disk(log.write, bytes(lines))
         if time.monotonic() - self._synced >= self.config.sync_s:
             self._synced = time.monotonic()
-            await asyncio.to_thread(log.sync)
+            await self._on_disk(log.sync)
+
+    async def _on_disk(self, action: Callable[..., T], *arguments: Any) -> T:
+        """Run `action` in a thread. Raises InputError when the disk refuses."""
+        try:
+            return await asyncio.to_thread(action, *arguments)
+        except OSError as error:
+            raise InputError(
+                f"writing failed: {error.strerror}",
+                where=str(self.config.out),
+                remedy="make room; what was written is sealed at the next start",
+            ) from error
 
     async def _rotate(self, now_ns: int) -> SegmentLog:
         """Close the segment and begin the next with everything that is needed to read it alone."""
         if self._log is not None:
-            self._to_seal.put_nowait(await asyncio.to_thread(self._log.close))
-        self._log = log = await asyncio.to_thread(SegmentLog, self.config.out / LOG_FOLDER, now_ns)
+            self._to_seal.put_nowait(await self._on_disk(self._log.close))
+        self._log = log = await self._on_disk(SegmentLog, self.config.out / LOG_FOLDER, now_ns)
         head = {
             "recorder": "segment",
             "venue": self.venue.name,
@@ -181,23 +195,23 @@ class Recorder:
             "snapshot_limit": self.config.snapshot_limit,
         }
         lines = b"".join(encode_line(now_ns, record) for record in (head, *self.state.carry()))
-        await asyncio.to_thread(log.write, lines)
+        await self._on_disk(log.write, lines)
         return log
 
     def _follow(self, local_ns: int, message: dict[str, Any]) -> None:
         step = self.state.apply(message)
         event = step.event
         if message.get("recorder") == "snapshot":
-            self._snapshots.pop(message["name"], None)
+            self._snapshots.pop(message["symbol"], None)
             if isinstance(event, Snapshot) and not step.findings:
-                self._attempts[message["name"]] = 0
+                self._attempts[message["symbol"]] = 0
         for finding in step.findings:
             LOGGER.warning("%s %s: %s", finding.symbol or "", finding.what, finding.detail)
         if isinstance(event, Depth | Trade):
             self._measure_clock(event.event_time_ms - local_ns / 1e6)
 
     def _measure_clock(self, offset_ms: float) -> None:
-        """The highest recent (exchange - local) is the offset with the least delay in it; it fades over ~1000 events."""
+        """The highest recent (exchange - local) holds the least delay; it fades over some thousand events."""
         known = self.summary.clock_ms
         if known is None:
             if abs(offset_ms) > SKEW_WARNING_MS:
@@ -236,7 +250,7 @@ class Recorder:
                 self._note("reply", symbol=name, reason=f"{type(error).__name__}: {error}"[:300])
                 LOGGER.warning("%s snapshot: %s; again in %.1f s", name, type(error).__name__, wait)
                 continue
-            self.queue.put(time.time_ns(), {"recorder": "snapshot", "symbol": name, "name": name, "response": response})
+            self._note("snapshot", symbol=name, response=response)
             return
 
     # --- the connection
@@ -275,5 +289,10 @@ class Recorder:
             log = await self._to_seal.get()
             command = (sys.executable, "-m", "data_pipeline.recording.sealing", str(log), str(self.config.out))
             process = await asyncio.create_subprocess_exec(*command, start_new_session=True)
-            if await process.wait() != 0:
+            try:
+                failed = await process.wait() != 0
+            except asyncio.CancelledError:
+                await process.wait()  # the end seals what is left: let this one be done with first
+                raise
+            if failed:
                 LOGGER.error("sealing %s failed; it is tried again at the end and at the next start", log.name)
