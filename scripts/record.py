@@ -11,18 +11,26 @@ import asyncio
 import logging
 import signal
 import sys
+from typing import TYPE_CHECKING
 
 from data_pipeline.recording.config import RecordConfig
 from scripts import cli
 
 
-async def record(config: RecordConfig) -> int:
-    """Record until the time is up, Ctrl-C or SIGTERM; print what was recorded."""
+if TYPE_CHECKING:
+    import aiohttp
+    from rich.status import Status
+
+    from data_pipeline.recording.recorder import Recorder
+
+
+async def record(config: RecordConfig, session: aiohttp.ClientSession | None = None) -> int:
+    """Record until the time is up, Ctrl-C or SIGTERM; print what was recorded. `session` carries all traffic if given."""
     from rich.console import Console
 
     from data_pipeline.recording.recorder import Recorder
 
-    recorder = Recorder(config)
+    recorder = Recorder(config, session=session)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, recorder.stop)
@@ -41,13 +49,13 @@ async def record(config: RecordConfig) -> int:
     return 0
 
 
-async def _show(recorder, status) -> None:  # type: ignore[no-untyped-def]
+async def _show(recorder: Recorder, status: Status) -> None:
     while True:
         await asyncio.sleep(1.0)
         status.update(f"{_counts(recorder)}; waiting {len(recorder.queue)}, dropped {recorder.queue.dropped}")
 
 
-def _counts(recorder) -> str:  # type: ignore[no-untyped-def]
+def _counts(recorder: Recorder) -> str:
     return ", ".join(f"{name} {count}" for name, count in sorted(recorder.state.counts.items()) if count) or "no events"
 
 

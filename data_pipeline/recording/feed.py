@@ -32,8 +32,15 @@ class Feed:
         self.ids: dict[str, str] = {}
 
     async def load(self) -> None:
-        """Load the markets. Raises InputError for a symbol that the exchange does not list."""
-        await self._client.load_markets()
+        """Load the markets. Raises InputError for a symbol that is not listed, or when the exchange does not answer."""
+        from ccxt import BaseError
+
+        try:
+            await self._client.load_markets()
+        except BaseError as error:
+            told = f"the markets did not load: {type(error).__name__}: {error}"[:300]
+            remedy = "check the connection and try again"
+            raise InputError(told, where=self._config.exchange, remedy=remedy) from error
         for symbol in self._config.symbols:
             if symbol not in self._client.markets:
                 close = nearest(symbol, self._client.markets)
