@@ -72,25 +72,37 @@ class TradeTape:
         if (self.last_id is not None and trade.trade_id <= self.last_id) or trade.trade_id in self.held:
             self.duplicates += 1
             return []
-        if self.last_id is None or trade.trade_id == self.last_id + 1:
-            bars = list(self._take(trade))
-            while self.held and self.last_id + 1 in self.held:  # type: ignore[operator]
-                self.reordered += 1
-                bars.extend(self._take(self.held.pop(self.last_id + 1)))  # type: ignore[operator]
-            return bars
         self.held[trade.trade_id] = trade
-        return self.give_up() if len(self.held) > REORDER_LIMIT else []
+        bars = list(self._take_following())
+        while len(self.held) > REORDER_LIMIT:
+            bars.extend(self._skip_hole())
+        return bars
 
     def give_up(self) -> list[Bar]:
-        """Take the missing ids as lost (too many are held, or the connection was lost) and go on behind them."""
+        """Take every missing id as lost, and the trades held behind them."""
         bars: list[Bar] = []
-        for trade_id in sorted(self.held):
-            trade = self.held.pop(trade_id)
-            if self.last_id is not None and trade_id != self.last_id + 1:
-                self.holes.append((self.last_id + 1, trade_id - 1))
-                self.bar = Bar(trade.trade_time_ms // MINUTE_MS * MINUTE_MS, whole=False)
-            bars.extend(self._take(trade))
+        while self.held:
+            bars.extend(self._skip_hole())
         return bars
+
+    def _skip_hole(self) -> Iterator[Bar]:
+        """Take the ids before the first trade held as lost, and go on behind them."""
+        first = min(self.held)
+        if self.last_id is not None:
+            self.holes.append((self.last_id + 1, first - 1))
+        self.bar = Bar(self.held[first].trade_time_ms // MINUTE_MS * MINUTE_MS, whole=False)
+        self.last_id = first - 1
+        yield from self._take_following()
+
+    def _take_following(self) -> Iterator[Bar]:
+        """Fold the trades held that follow without a hole."""
+        if self.last_id is None:
+            self.last_id = min(self.held) - 1
+        taken = 0
+        while (trade := self.held.pop(self.last_id + 1, None)) is not None:
+            taken += 1
+            yield from self._take(trade)
+        self.reordered += max(0, taken - 1)
 
     def _take(self, trade: Trade) -> Iterator[Bar]:
         """Fold the next trade by id; yields the minutes it closes."""
