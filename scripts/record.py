@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from data_pipeline.recording.config import RecordConfig
 from scripts import cli
 
-
 if TYPE_CHECKING:
     import aiohttp
     from rich.status import Status
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 
 async def record(config: RecordConfig, session: aiohttp.ClientSession | None = None) -> int:
-    """Record until the time is up, Ctrl-C or SIGTERM; print what was recorded. `session` carries all traffic if given."""
+    """Record until the time is up, Ctrl-C or SIGTERM; print what was recorded. `session`, if given, carries all."""
     from rich.console import Console
 
     from data_pipeline.recording.recorder import Recorder

@@ -192,7 +192,7 @@ class StreamExchange:
                 await self.trade(symbol)
             await asyncio.sleep(interval_s)
 
-    async def replay(self, capture: Path, symbol: str, lines: int | None = None) -> None:
+    async def replay(self, capture: Path, lines: int | None = None) -> None:
         """Send a recorded capture's events in their order; its snapshot answers depth requests from the start."""
         messages = [line.message for line in read_log(capture)][:lines]
         snapshot = next(message for message in messages if "lastUpdateId" in message)

@@ -29,7 +29,7 @@ from tests.emulator.stream import StreamExchange
 Script = Callable[[Stage, Recorder], Awaitable[None]]
 
 
-async def flowing(on: Stage, recorder: Recorder, events: int = 20) -> None:
+async def flowing(on: Stage, recorder: Recorder, events: int = 8) -> None:
     """Wait until book, quotes and trades come in and the book is live."""
     book = recorder.state.book("BTCUSDT")
     counts = recorder.state.counts
@@ -104,7 +104,7 @@ def test_every_event_is_kept_in_its_order_with_both_clocks(tmp_path: Path, contr
     assert findings(out) == []
     assert (summary.connections, summary.dropped, on.exchange.accepted) == (1, 0, 1)
     check = recorder.state.checks["BTCUSDT"]
-    assert check.compared >= 20
+    assert check.compared >= 5
     assert check.different == 0
     trades = pl.read_parquet(sealed_parts(out, "trades", "BTCUSDT")[0])
     assert trades["local_ts_ns"].is_between(started, time.time_ns()).all()
@@ -161,15 +161,15 @@ def test_stale_snapshots_are_refused_until_a_fresh_one_comes(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("kind", "record_kind"),
-    [("truncated_json", "snapshot"), ("html", None), ("reset_mid_body", "reply"), ("503", "reply"), ("429", "reply")],
+    [("truncated_json", "snapshot"), ("html", None), ("reset_mid_body", "reply"), ("429", "reply")],
 )
 def test_unusable_snapshot_answers_never_become_a_book(tmp_path: Path, kind: Any, record_kind: str | None) -> None:
     async def spoil(on: Stage, recorder: Recorder) -> None:
-        on.core.faults.add(Fault(kind, path="depth", count=2 if kind != "429" else 1))
+        on.core.faults.add(Fault(kind, path="depth"))
         started = time.monotonic()
         on.exchange.skip = 1
         await until(lambda: recorder.state.counts["gap"] == 1)
-        await until(lambda: len(on.core.faults.struck) == (2 if kind != "429" else 1))
+        await until(lambda: on.core.faults.struck == [kind])
         assert not recorder.state.book("BTCUSDT").live
         await until(lambda: recorder.state.book("BTCUSDT").live)
         assert kind != "429" or time.monotonic() - started >= 1.0, "Retry-After was not honoured"
@@ -179,7 +179,7 @@ def test_unusable_snapshot_answers_never_become_a_book(tmp_path: Path, kind: Any
     if record_kind == "reply":
         assert "reply" in [event.get("recorder") for event in events(out)]
     elif record_kind == "snapshot":
-        assert findings(out).count("malformed") == 2
+        assert findings(out).count("malformed") == 1
 
 
 def test_silent_stall_with_pings_answered(tmp_path: Path) -> None:
@@ -298,9 +298,9 @@ def test_segments_rotate_and_seal_while_recording_goes_on(tmp_path: Path) -> Non
     assert recorder.state.counts["snapshots"] == 1, "a new segment needs no new snapshot"
     books = [pl.read_parquet(part) for part in sealed_parts(out, "book", "BTCUSDT")]
     assert len(books) >= 3
-    updates = pl.concat(books)["update_id"]
-    assert updates.diff().drop_nulls().min() > 0  # type: ignore[operator]
-    assert len(updates) >= recorder.state.counts["depth"] - 10, "every book after the first snapshot has its row"
+    updates = pl.concat(books)["update_id"].to_list()
+    sent = [event["u"] for event in map(orjson.loads, on.exchange.sent) if event.get("e") == "depthUpdate"]
+    assert updates == sent[sent.index(updates[0]) :], "from the first snapshot on every event has its book"
 
 
 def test_disk_full_ends_the_recording_and_loses_nothing_written(
@@ -343,7 +343,7 @@ def test_killed_recorder_loses_its_tail_only_and_the_next_one_recovers(tmp_path:
     def lines() -> int:
         return sum(path.read_bytes().count(b"\n") for path in unsealed_logs(out)) if out.exists() else 0
 
-    async def run() -> tuple[StreamExchange, list[str], int, str]:
+    async def run() -> tuple[list[str], int, str]:
         async with stage(StreamExchange()) as on:
             child = await start_child(on, out)
             await until(lambda: lines() > 100, limit_s=30)
@@ -355,13 +355,14 @@ def test_killed_recorder_loses_its_tail_only_and_the_next_one_recovers(tmp_path:
             kept = lines()
             assert kept >= 100
             assert sent - kept < 60, "more than the last tenths of a second is gone"
+            (left,) = unsealed_logs(out)
             child = await start_child(on, out)
-            await until(lambda: len(unsealed_logs(out)) == 1 and lines() > 100, limit_s=30)
+            await until(lambda: left not in unsealed_logs(out) and lines() > 100, limit_s=30)
             child.send_signal(signal.SIGINT)
             output, _ = await child.communicate()
-            return on.exchange, first, child.returncode or 0, output.decode()
+            return first, child.returncode or 0, output.decode()
 
-    exchange, first, code, output = asyncio.run(run())
+    first, code, output = asyncio.run(run())
     assert code == 0, output
     assert "recovered segment" in output
     assert unsealed_logs(out) == []

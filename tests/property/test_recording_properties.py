@@ -148,7 +148,7 @@ def test_absurd_stamp_does_not_make_a_million_bars() -> None:
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    texts=st.lists(st.dictionaries(st.text(max_size=5), st.text(max_size=20) | st.integers(-(2**53), 2**53)), max_size=8),
+    texts=st.lists(st.dictionaries(st.text(max_size=5), st.text(max_size=20) | st.integers(-9, 2**53)), max_size=8),
     cut=st.integers(0, 400),
 )
 def test_a_log_cut_anywhere_gives_every_whole_line(texts: list[dict], cut: int, tmp_path: Path) -> None:

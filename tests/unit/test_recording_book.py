@@ -11,7 +11,9 @@ BIDS = [["100.0", "1"], ["99.0", "2"]]
 ASKS = [["101.0", "1"], ["102.0", "2"]]
 
 
-def depth(first: int, final: int, previous: int | None = None, bids: list | None = None, asks: list | None = None) -> Depth:
+def depth(
+    first: int, final: int, previous: int | None = None, bids: list | None = None, asks: list | None = None
+) -> Depth:
     return Depth("BTCUSDT", 0, None, first, final, previous, bids or [], asks or [])
 
 
