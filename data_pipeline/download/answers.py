@@ -14,7 +14,7 @@ from data_pipeline.store.layout import Span
 MICROSECONDS = 10**14  # a stamp above this is in microseconds; as milliseconds it would lie past the year 5000
 
 
-class BadAnswer(Exception):
+class BadAnswerError(Exception):
     """An answer under status 200 that cannot be true; ask again."""
 
 
@@ -23,32 +23,34 @@ def bars_from_rows(
 ) -> pa.Table:
     """Rows as a table of `BAR_SCHEMA`, ascending, inside `span`. `columns` maps names to positions in a row.
 
-    Raises BadAnswer for anything but a list of rows of one width that hold numbers, in one order without duplicates, on
-    the grid and inside the span. An empty list is a valid answer: there may be no bars.
+    Raises BadAnswerError for anything but a list of rows of one width that hold numbers, in one order without
+    duplicates, on the grid and inside the span. An empty list is a valid answer: there may be no bars.
     """
     if not isinstance(rows, list):
-        raise BadAnswer(f"not a list of rows but {type(rows).__name__}")
+        raise BadAnswerError(f"not a list of rows but {type(rows).__name__}")
     if not rows:
         return BAR_SCHEMA.empty_table()
     if not all(isinstance(row, list) for row in rows):
-        raise BadAnswer("a row is not a list")
+        raise BadAnswerError("a row is not a list")
     if min(map(len, rows)) <= max(columns.values()) or max(map(len, rows)) != min(map(len, rows)):
-        raise BadAnswer(f"rows of {min(map(len, rows))} to {max(map(len, rows))} fields")
+        raise BadAnswerError(f"rows of {min(map(len, rows))} to {max(map(len, rows))} fields")
     if newest_first:
         rows = rows[::-1]
     fields = list(zip(*rows, strict=True))
     try:
-        arrays = {name: np.fromiter(map(float, fields[place]), np.float64, len(rows)) for name, place in columns.items()}
+        arrays = {
+            name: np.fromiter(map(float, fields[place]), np.float64, len(rows)) for name, place in columns.items()
+        }
         times = np.fromiter(map(int, fields[columns["open_time"]]), np.int64, len(rows))
     except (TypeError, ValueError, OverflowError) as error:
-        raise BadAnswer(f"a field is not a number ({error})") from None
+        raise BadAnswerError(f"a field is not a number ({error})") from None
     times = _milliseconds(times)
     _check_times(times, span, interval_ms)
     table = _table(times, arrays)
     try:
         validate_bars(table, "answer", interval_ms=interval_ms, now_ms=span[1])
     except InputError as error:
-        raise BadAnswer(str(error)) from None
+        raise BadAnswerError(str(error)) from None
     return table
 
 
@@ -57,20 +59,20 @@ def _milliseconds(times: np.ndarray) -> np.ndarray:
     if not micro.any():
         return times
     if not micro.all() or (times % 1000).any():
-        raise BadAnswer("open times mix units")
+        raise BadAnswerError("open times mix units")
     return times // 1000
 
 
 def _check_times(times: np.ndarray, span: Span, interval_ms: int) -> None:
     steps = np.diff(times)
     if (steps == 0).any():
-        raise BadAnswer(f"bar {times[1:][steps == 0][0]} is there twice")
+        raise BadAnswerError(f"bar {times[1:][steps == 0][0]} is there twice")
     if (steps < 0).any():
-        raise BadAnswer("bars are out of order")
+        raise BadAnswerError("bars are out of order")
     if (times % interval_ms).any():
-        raise BadAnswer(f"bar {times[times % interval_ms != 0][0]} is off the grid")
+        raise BadAnswerError(f"bar {times[times % interval_ms != 0][0]} is off the grid")
     if times[0] < span[0] or times[-1] >= span[1]:
-        raise BadAnswer(f"bars {times[0]} to {times[-1]} when asked for [{span[0]}, {span[1]})")
+        raise BadAnswerError(f"bars {times[0]} to {times[-1]} when asked for [{span[0]}, {span[1]})")
 
 
 def _table(times: np.ndarray, arrays: dict[str, np.ndarray]) -> pa.Table:
@@ -90,15 +92,15 @@ def _table(times: np.ndarray, arrays: dict[str, np.ndarray]) -> pa.Table:
 def cut_rows(rows: Any, span: Span) -> Any:
     """Rows of a plain `fetch_ohlcv` inside `span`: most venues take no end, so more may come than was asked for.
 
-    Raises BadAnswer when rows came but none of them was asked for: the venue ignores the start, and to take its silence
-    about the span for a gap would be wrong.
+    Raises BadAnswerError when rows came but none of them was asked for: the venue ignores the start, and to take its
+    silence about the span for a gap would be wrong.
     """
     if not isinstance(rows, list) or not rows:
         return rows
     try:
         inside = [row for row in rows if span[0] <= row[0] < span[1]]
     except (TypeError, IndexError, KeyError):
-        raise BadAnswer("a row does not begin with a time") from None
+        raise BadAnswerError("a row does not begin with a time") from None
     if not inside and min(row[0] for row in rows) < span[0]:
-        raise BadAnswer("the venue answered with other bars than it was asked for")
+        raise BadAnswerError("the venue answered with other bars than it was asked for")
     return inside

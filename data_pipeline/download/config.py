@@ -14,7 +14,7 @@ class DownloadConfig:
     """What to fetch, from where, into which store."""
 
     exchange: str = "binance"
-    """Any exchange that ccxt knows. Binance, Bybit and OKX keep quote volume; Binance trade counts and taker-buy too."""
+    """Any exchange that ccxt knows. Binance keeps every column, Bybit and OKX quote volume, others plain OHLCV."""
     symbols: tuple[str, ...] = ("BTC/USDT",)
     """BTC/USDT is the spot pair, BTC/USDT:USDT the linear perpetual; one contract type a run."""
     since: str = "2021-11-01"

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import stamina
 
-from data_pipeline.download.answers import BadAnswer, bars_from_rows, cut_rows
+from data_pipeline.download.answers import BadAnswerError, bars_from_rows, cut_rows
 from data_pipeline.download.config import DownloadConfig
 from data_pipeline.download.governor import WeightGovernor
 from data_pipeline.download.venues import PLAIN_COLUMNS, PLAIN_PAGE, kline_endpoint
@@ -31,7 +31,7 @@ SETTLE_MS = 2_000  # a bar counts as closed this long after its end by the excha
 LONGEST_PAUSE_S = 20.0
 GENERIC_WEIGHT = 600  # requests a minute of a venue without an entry; ccxt's own throttle comes on top
 # the body was cut, the answer was no JSON of the right shape, the exchange was busy: ask again
-_AGAIN = (ccxt.NetworkError, ccxt.ExchangeError, BadAnswer)
+_AGAIN = (ccxt.NetworkError, ccxt.ExchangeError, BadAnswerError)
 _FINAL = (ccxt.BadSymbol, ccxt.AuthenticationError, ccxt.NotSupported, ccxt.ArgumentsRequired, ccxt.BadRequest)
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -87,16 +87,15 @@ class RestSource:
     async def __aexit__(self, *_: object) -> None:
         await self.client.close()
 
-    def _on_response(
-        self, code: int, reason: str, url: str, method: str, headers: Any, body: str, *_: object
-    ) -> str:
+    def _on_response(self, code: int, *answer: Any) -> str:
+        _, _, _, headers, body, _, _ = answer  # reason, URL, method; what was sent comes last
         self.governor.observe(code, headers)
         return body.strip()
 
     async def _server_time(self) -> int:
         answer = await self.client.fetch_time()
         if not isinstance(answer, int):
-            raise BadAnswer("no server time")
+            raise BadAnswerError("no server time")
         return answer
 
     def now_ms(self) -> int:
@@ -226,8 +225,10 @@ class RestSource:
 
         if endpoint is None:
             return await self._ask(1, plain)
-        recent = endpoint.recent_method and span[0] >= self.now_ms() - endpoint.recent_bars * step
-        method = getattr(self.client, endpoint.recent_method if recent else endpoint.method)
+        name = endpoint.method
+        if endpoint.recent_method is not None and span[0] >= self.now_ms() - endpoint.recent_bars * step:
+            name = endpoint.recent_method
+        method = getattr(self.client, name)
         query = endpoint.query(self.client, market.info, market.series.interval, *span, limit)
 
         async def raw() -> pa.Table:

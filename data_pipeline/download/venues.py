@@ -1,7 +1,8 @@
 """How each venue is asked for klines through ccxt's raw endpoints, and where its rows keep what.
 
-`fetch_ohlcv` drops quote volume, trade counts and taker-buy volumes, and turns a broken answer into an empty one; the raw
-endpoints keep both. A venue without an entry here is read through `fetch_ohlcv` after all, columns it lacks are null.
+`fetch_ohlcv` drops quote volume, trade counts and taker-buy volumes, and turns a broken answer into an empty one; the
+raw endpoints keep the first and show the second. A venue without an entry here is read through `fetch_ohlcv` after all;
+columns it lacks are null.
 """
 
 from __future__ import annotations

@@ -35,7 +35,8 @@ def put_instrument(ledger: Ledger, venue: str, instrument: Instrument, market: s
     key = (venue, instrument.symbol)
     with ledger.transaction() as connection:
         last = connection.execute(
-            """SELECT taken_ms, market, contract, tick_size, lot_step, min_notional, maker_fee_bps, taker_fee_bps, active
+            """SELECT taken_ms, market, contract, tick_size, lot_step, min_notional, maker_fee_bps, taker_fee_bps,
+                      active
                FROM instrument WHERE venue = ? AND symbol = ? ORDER BY taken_ms DESC LIMIT 1""",
             key,
         ).fetchone()

@@ -209,9 +209,7 @@ class Ledger:
             [(key, gap.start_ms, gap.stop_ms, gap.reads, gap.evidence, gap.confirmed) for gap in gaps],
         )
 
-    def put_part(
-        self, part: Part, *, gaps: Iterable[Gap] = (), archive: tuple[str, str] | None = None
-    ) -> None:
+    def put_part(self, part: Part, *, gaps: Iterable[Gap] = (), archive: tuple[str, str] | None = None) -> None:
         """Enter a part that already stands in the lake, with its gaps, and drop the hot rows that it holds.
 
         `archive`: URL and sha256 of the exchange's file that it was made from.
@@ -226,9 +224,7 @@ class Ledger:
             )
             self._put_gaps(key, gaps)
             if archive is not None:
-                connection.execute(
-                    "INSERT OR REPLACE INTO archive VALUES (?, ?, ?, ?)", (key, part.start_ms, *archive)
-                )
+                connection.execute("INSERT OR REPLACE INTO archive VALUES (?, ?, ?, ?)", (key, part.start_ms, *archive))
 
     def drop_part(self, part: Part, kind: str, detail: str, at_ms: int) -> None:
         """Forget a part, and what was known about its gaps, so that its span is fetched again; say why in the log."""
@@ -285,7 +281,7 @@ class Ledger:
         """Accepted gaps in order of time."""
         sql = "SELECT start_ms, stop_ms, reads, evidence, confirmed FROM gap WHERE series_id = ? ORDER BY 1"
         rows = self.connection.execute(sql, (self.series_id(series),))
-        return [Gap(*row[:4], confirmed=bool(row[4])) for row in rows]
+        return [Gap(start, stop, reads, told, bool(sure)) for start, stop, reads, told, sure in rows]
 
     def archives(self, series: Series) -> dict[int, tuple[str, str]]:
         """Part start to (URL, sha256) of the exchange's file that the part was made from."""
