@@ -83,6 +83,8 @@ def open_client(
         raise InputError(f"exchange {venue.exchange!r} is unknown", where="--exchange", remedy=remedy)
     # fetchCurrencies asks private and margin endpoints that downloads have no use for
     options: dict[str, Any] = {"warnOnFetchOpenOrdersWithoutSymbol": False}
+    if venue.contract == "linear":
+        options["defaultType"] = "swap"  # else server time and the like are asked of the spot hosts
     market_type = _MARKET_TYPES.get(venue.exchange, {}).get(venue.contract)
     if market_type is not None:
         options["fetchMarkets"] = {"types": [market_type]}

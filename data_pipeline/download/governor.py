@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 
 MINUTE_S = 60.0
 _ASKED_TO_WAIT = (418, 429)
+_ROUNDING_S = 1e-9  # sums of float seconds that are due are never due exactly
 
 
 class WeightGovernor:
@@ -48,7 +49,7 @@ class WeightGovernor:
             now = loop.time()
             due = max(self._due, now)
             wait = max(self._held_until - now, due + cost - now - max(cost, self._burst_s))
-            if wait <= 0:
+            if wait <= _ROUNDING_S:
                 self._due = due + cost
                 return
             await asyncio.sleep(wait)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 SETTLE_MS = 2_000  # a bar counts as closed this long after its end by the exchange's own clock
 LONGEST_PAUSE_S = 20.0
+EXCHANGE_INFO_WEIGHT = 20
 GENERIC_WEIGHT = 600  # requests a minute of a venue without an entry; ccxt's own throttle comes on top
 # the body was cut, the answer was no JSON of the right shape, the exchange was busy: ask again
 _AGAIN = (ccxt.NetworkError, ccxt.ExchangeError, BadAnswerError)
@@ -74,7 +75,7 @@ class RestSource:
 
     async def __aenter__(self) -> RestSource:
         try:
-            await self._ask(1, self.client.load_markets)
+            await self._ask(EXCHANGE_INFO_WEIGHT, self.client.load_markets)
             if self.client.has.get("fetchTime"):
                 server = await self._ask(1, self._server_time)
                 # measured at the answer's arrival: never ahead of the exchange's true clock

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from email.utils import formatdate
 
 from tests.emulator.bars import BarSource
 from tests.emulator.faults import Fault, FaultPlan
@@ -80,7 +81,7 @@ class ExchangeCore:
 
     def _weighed(self, host: str, path: str, query: Mapping[str, str]) -> Reply:
         contract = BINANCE_HOSTS.get(host)
-        headers = {"Content-Type": JSON_TYPE}
+        headers = {"Content-Type": JSON_TYPE, "Date": formatdate(self.clock(), usegmt=True)}
         if contract is not None:
             refusal = self._charge(contract, binance_weight(contract, path, query), headers)
             if refusal is not None:

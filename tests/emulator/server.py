@@ -69,4 +69,4 @@ async def _send(request: web.Request, reply: Reply) -> web.StreamResponse:
 def _abort(request: web.Request) -> None:
     if request.transport is not None:
         request.transport.abort()
-    raise ConnectionResetError
+    raise asyncio.CancelledError  # the handler ends without a word, as a dead host would
