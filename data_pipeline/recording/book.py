@@ -17,7 +17,7 @@ from data_pipeline.recording.events import Depth, Level, Snapshot
 
 Rules = Literal["spot", "linear"]
 MAX_PENDING = 10_000  # events kept while a snapshot is awaited: over a minute and a half of the fastest stream
-KEPT_LIVE = 100  # events kept behind a live book, so that a snapshot taken meanwhile can replace it without a break
+KEPT_LIVE = 1000  # events kept behind a live book, so that a snapshot taken meanwhile can replace it without a break
 MAX_LEVELS = 20_000  # levels kept a side; the ones farthest from the touch go first
 
 
@@ -159,6 +159,7 @@ class BookBuilder:
         self._bid_edge = float("-inf") if whole_bids else self.bids.prices[0]
         self._ask_edge = float("inf") if whole_asks else self.asks.prices[-1]
         self.last_id = snapshot.last_id
+        self.live = was_live and not kept and snapshot.last_id == last  # the very state that the stream had reached
         for position, event in enumerate(kept):
             outcome = self.on_depth(event)
             if outcome in (Outcome.GAP, Outcome.STALE, Outcome.CROSSED):

@@ -9,6 +9,7 @@ from typing import Literal
 
 from data_pipeline.errors import InputError
 
+MOST_SUBSCRIPTIONS = 200  # on one connection: the limit of USD-M, and of ccxt
 Stream = Literal["book", "trades", "bbo"]
 
 
@@ -62,9 +63,15 @@ class RecordConfig:
             self._check(name, getattr(self, name), 0.0)
         if self.minutes is not None:
             self._check("minutes", self.minutes, 0.0)
-        if not 5 <= self.snapshot_limit <= 5000:
+        if not 20 <= self.snapshot_limit <= 5000:
             raise InputError(
-                f"{self.snapshot_limit} levels", where="--snapshot-limit", remedy="use 5 to 5000 (1000 for perpetuals)"
+                f"{self.snapshot_limit} levels", where="--snapshot-limit", remedy="use 20 to 5000 (1000 for perpetuals)"
+            )
+        if len(self.symbols) * len(self.streams) > MOST_SUBSCRIPTIONS:
+            raise InputError(
+                f"{len(self.symbols)} symbols with {len(self.streams)} streams each are too many for one connection",
+                where="--symbols",
+                remedy=f"at most {MOST_SUBSCRIPTIONS // len(self.streams)}; start several recorders",
             )
 
     @staticmethod

@@ -37,6 +37,7 @@ T = TypeVar("T")
 LOGGER = logging.getLogger("data_pipeline.recording")
 SKEW_WARNING_MS = 500.0
 LONGEST_WAIT_S = 30.0
+THIN_PAUSE_S = 0.5  # a live book waits for its refresh: in a rout it must not eat the request weight
 _STEADY = {"depthUpdate": "book", "bookTicker": "bbo"}
 
 
@@ -129,6 +130,8 @@ class Recorder:
 
     def _receive(self, local_ns: int, message: dict[str, Any]) -> None:
         data = message.get("data", message) if "stream" in message else message
+        if not isinstance(data, dict):
+            data = {}
         kind = data.get("e", "bookTicker" if "B" in data else None)
         if kind is not None:
             self._watchdog.seen((_STEADY[kind], data.get("s", "")) if kind in _STEADY else None)
@@ -233,14 +236,15 @@ class Recorder:
                 continue
             thin = book.live and not book.covers(BOOK_DEPTH)
             if thin or (book.wants_snapshot and book.pending):
-                self._snapshots[name] = asyncio.create_task(self._take_snapshot(feed, symbol, name))
+                pause = THIN_PAUSE_S if thin else 0.0
+                self._snapshots[name] = asyncio.create_task(self._take_snapshot(feed, symbol, name, pause))
 
-    async def _take_snapshot(self, feed: Feed, symbol: str, name: str) -> None:
+    async def _take_snapshot(self, feed: Feed, symbol: str, name: str, pause: float) -> None:
         from ccxt import BaseError
 
         attempt = self._attempts[name]
         self._attempts[name] += 1
-        wait = 0.0 if attempt == 0 else min(LONGEST_WAIT_S, 0.1 * 2**attempt)
+        wait = pause if attempt == 0 else min(LONGEST_WAIT_S, 0.1 * 2**attempt)
         while True:
             await asyncio.sleep(wait)
             try:

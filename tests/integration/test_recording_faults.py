@@ -38,14 +38,18 @@ async def flowing(on: Stage, recorder: Recorder, events: int = 8) -> None:
 
 
 async def settled(on: Stage, recorder: Recorder) -> None:
-    """Let the market rest, wait for the recorder to catch up, and compare its book with the exchange's own, whole."""
+    """Let the market rest, wait for the recorder to catch up, and compare its book with the exchange's own.
+
+    Whole where the snapshot was, else ten levels.
+    """
+    depth = 10_000 if recorder.config.snapshot_limit >= 1000 else 10
     await flowing(on, recorder)
     on.exchange.paused = True
     truth = on.exchange.books["BTCUSDT"]
     book = recorder.state.book("BTCUSDT")
-    await until(lambda: book.live and book.last_id == truth.last_id and len(recorder.queue) == 0)
-    expected = truth.snapshot(10_000)
-    bids, asks = book.levels(10_000)
+    await until(lambda: book.live and book.last_id == truth.last_id and book.covers(depth))
+    expected = truth.snapshot(depth)
+    bids, asks = book.levels(depth)
     assert [list(level) for level in bids] == [[float(v) for v in level] for level in expected["bids"]]
     assert [list(level) for level in asks] == [[float(v) for v in level] for level in expected["asks"]]
 
@@ -165,14 +169,14 @@ def test_stale_snapshots_are_refused_until_a_fresh_one_comes(tmp_path: Path) -> 
 )
 def test_unusable_snapshot_answers_never_become_a_book(tmp_path: Path, kind: Any, record_kind: str | None) -> None:
     async def spoil(on: Stage, recorder: Recorder) -> None:
-        on.core.faults.add(Fault(kind, path="depth"))
+        on.core.faults.add(Fault(kind, path="depth", retry_after=3))
         started = time.monotonic()
         on.exchange.skip = 1
         await until(lambda: recorder.state.counts["gap"] == 1)
         await until(lambda: on.core.faults.struck == [kind])
         assert not recorder.state.book("BTCUSDT").live
         await until(lambda: recorder.state.book("BTCUSDT").live)
-        assert kind != "429" or time.monotonic() - started >= 1.0, "Retry-After was not honoured"
+        assert kind != "429" or time.monotonic() - started >= 3.0, "Retry-After was not honoured"
 
     play(tmp_path, spoil)
     out = tmp_path / "out"
@@ -301,6 +305,35 @@ def test_segments_rotate_and_seal_while_recording_goes_on(tmp_path: Path) -> Non
     updates = pl.concat(books)["update_id"].to_list()
     sent = [event["u"] for event in map(orjson.loads, on.exchange.sent) if event.get("e") == "depthUpdate"]
     assert updates == sent[sent.index(updates[0]) :], "from the first snapshot on every event has its book"
+
+
+def test_book_is_refreshed_when_the_price_leaves_the_span_of_its_snapshot(tmp_path: Path) -> None:
+    async def rally(on: Stage, recorder: Recorder) -> None:
+        on.exchange.books["BTCUSDT"].mid += 15
+        book = recorder.state.book("BTCUSDT")
+        await until(lambda: not book.covers(10))
+        assert book.live
+        await until(lambda: book.covers(10))
+
+    on, recorder, _ = play(tmp_path, rally, snapshot_limit=20)
+    out = tmp_path / "out"
+    assert findings(out) == []
+    assert recorder.state.counts["snapshots"] >= 2
+    book = pl.read_parquet(sealed_parts(out, "book", "BTCUSDT")[0])
+    assert book["complete"].n_unique() == 2
+    sent = [event["u"] for event in map(orjson.loads, on.exchange.sent) if event.get("e") == "depthUpdate"]
+    assert book["update_id"].to_list() == sent[sent.index(book["update_id"][0]) :], "the refresh broke the book off"
+
+
+def test_recording_ends_after_its_minutes(tmp_path: Path) -> None:
+    async def run() -> RecordSummary:
+        async with stage(StreamExchange()) as on:
+            config = RecordConfig(symbols=("BTC/USDT",), out=tmp_path, minutes=0.01)
+            _, summary = await record(on, config, lambda recorder: asyncio.sleep(20))
+            return summary
+
+    assert asyncio.run(run()).counts["bbo"] > 0
+    assert unsealed_logs(tmp_path) == []
 
 
 def test_disk_full_ends_the_recording_and_loses_nothing_written(

@@ -115,6 +115,12 @@ def test_snapshot_replaces_a_live_book_without_a_break() -> None:
     assert book.top()[:2] == (100.5, 15.0)
 
 
+def test_snapshot_of_the_very_state_leaves_the_book_live() -> None:
+    book = live("spot")
+    assert book.on_snapshot(snapshot(10)) is Outcome.APPLIED
+    assert book.live
+
+
 def test_live_book_survives_a_snapshot_that_is_too_old() -> None:
     book = live("spot")
     for update in range(11, 11 + 2 * KEPT_LIVE):

@@ -72,6 +72,7 @@ def test_watchdog_knows_three_limits() -> None:
         ({"stale_s": 0.0}, "--stale-s"),
         ({"minutes": float("nan")}, "--minutes"),
         ({"snapshot_limit": 9999}, "--snapshot-limit"),
+        ({"symbols": ("BTC/USDT",) * 67}, "at most 66"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(settings: dict, where: str) -> None:

@@ -106,14 +106,15 @@ def test_rotation_changes_nothing_but_the_files(tmp_path: Path, cut: int) -> Non
         assert one.select(columns).equals(two.select(columns)), kind
 
 
-def test_torn_tail_is_measured_and_left_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cut", [1, 7])
+def test_torn_tail_is_measured_and_left_out(tmp_path: Path, cut: int) -> None:
     log = write_log(tmp_path, messages(20))
     good = log.read_bytes()
-    log.write_bytes(good[:-7])
+    log.write_bytes(good[:-cut])
     sealed = seal(log, tmp_path)
     assert sealed is not None
     last_line = good.splitlines(keepends=True)[-1]
-    assert sealed.torn_bytes == len(last_line) - 7
+    assert sealed.torn_bytes == len(last_line) - cut
     assert len(table(tmp_path, "events", "")) == len(good.splitlines()) - 1
     assert not (tmp_path / "quarantine").exists()
 
