@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from data_pipeline.errors import InputError
@@ -73,10 +74,8 @@ def open_client(
 
     Raises InputError for an exchange that ccxt does not have, naming the nearest ones.
     """
-    import ccxt.async_support as rest  # a second of import that --help must not pay
-    import ccxt.pro as streams
-
-    module = streams if pro else rest
+    # imported by need: each takes a second, which --help and a download without streams must not pay
+    module = import_module("ccxt.pro" if pro else "ccxt.async_support")
     if venue.exchange not in module.exchanges:
         close = nearest(venue.exchange, module.exchanges)
         remedy = f"did you mean {close}?" if close else "see ccxt.exchanges for the names"

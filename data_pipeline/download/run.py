@@ -107,7 +107,7 @@ async def _download_bars(
         run = ArchiveRun(archive, rest, ledger, committer, now_ms)
         await together(ArchiveBars(run, target, outcome.unavailable, outcome.reissued).fetch() for target in targets)
     if rest is not None:
-        await _read_pages(rest, ledger, committer, targets, config.in_flight)
+        await read_pages(rest, ledger, committer, targets, config.in_flight)
     await committer.drained()
     for target in targets:
         await committer.seal(target.series)
@@ -115,9 +115,10 @@ async def _download_bars(
         report.say(f"re-issued by the archive, fetched again: {text}")
 
 
-async def _read_pages(
+async def read_pages(
     rest: RestSource, ledger: Ledger, committer: Committer, targets: list[Target], workers: int
 ) -> None:
+    """Read everything that `targets` still lack by REST, `workers` requests at a time, and commit it."""
     sizes = {target.series: rest.page_rows * target.series.interval_ms for target in targets}
     queue = await committer.call(lambda: pages(targets, ledger, sizes))
 

@@ -32,8 +32,7 @@ def write_part(root: Path, series: Series, span: Span, table: pa.Table, source: 
             table,
             temporary,
             row_group_size=ROW_GROUP,
-            compression="zstd",
-            compression_level=1,
+            compression="snappy",  # every engine has it, and it decodes in half the time of zstd for a tenth more bytes
             use_dictionary=False,
             column_encoding=_encodings(table.schema),
         )

@@ -45,7 +45,7 @@ class Network:
 
     def client_tls(self) -> ssl.SSLContext:
         """A client context that trusts this network's authority alone."""
-        context = ssl.create_default_context(cafile=None)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self.authority.configure_trust(context)
         return context
 

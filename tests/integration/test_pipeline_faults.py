@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def test_nothing_is_sent_before_retry_after_is_over(lab: Lab, kind: FaultKind) -
     lab.core.respond = lambda *request: (sent.append(time.monotonic()), respond(*request))[1]  # type: ignore[method-assign]
     outcome = lab.download(in_flight=1)
     assert outcome.refusals == lab.core.statuses[int(kind)] == 1
-    pauses = [after - before for before, after in zip(sent, sent[1:], strict=False)]
+    pauses = [after - before for before, after in itertools.pairwise(sent)]
     assert max(pauses) >= 1.0
     assert_right(lab)
 
