@@ -17,7 +17,7 @@ from data_pipeline.recording.events import Depth, Level, Snapshot
 
 Rules = Literal["spot", "linear"]
 MAX_PENDING = 10_000  # events kept while a snapshot is awaited: over a minute and a half of the fastest stream
-KEPT_LIVE = 1000  # events kept behind a live book, so that a snapshot taken meanwhile can replace it without a break
+KEPT_LIVE = 200  # events kept behind a live book, so that a snapshot taken meanwhile can replace it without a break
 MAX_LEVELS = 20_000  # levels kept a side; the ones farthest from the touch go first
 
 
