@@ -2,8 +2,8 @@
 
     python -m benchmarks.ingest
 
-REST: the emulated exchange answers from a process of its own, over TLS; rows are checked, committed and sealed. The peer
-is the same download through `fetch_ohlcv`. Archives: official format, checksums verified, against pandas doing the same
+REST: the emulated exchange answers from a process of its own, over TLS; rows are checked, committed and sealed. The
+peer is the same download through `fetch_ohlcv`. Archives: official format, checksums verified, against pandas doing the same
 (sha256, read_csv of the zip, to_parquet). Plan: every request of 5 symbols x 5 years through the real client and
 governor on the emulated exchange's own clock, answers empty, 120 ms each.
 """
@@ -234,9 +234,7 @@ def main() -> int:
             plain.append(rest_seconds(PlainSource, network, args.rows))
     result["rest_rows_per_s"] = args.rows / statistics.median(raw)
     result["rest_vs_fetch_ohlcv"] = statistics.median(b / a for a, b in zip(raw, plain, strict=True))
-    print(
-        f"REST: {result['rest_rows_per_s']:,.0f} rows/s, through fetch_ohlcv {args.rows / statistics.median(plain):,.0f}"
-    )
+    print(f"REST: {result['rest_rows_per_s']:,.0f} rows/s; by fetch_ohlcv {args.rows / statistics.median(plain):,.0f}")
 
     with tempfile.TemporaryDirectory() as folder:
         rows = make_mirror(Path(folder), args.months)

@@ -30,16 +30,19 @@ def bars_from_rows(
         raise BadAnswerError(f"not a list of rows but {type(rows).__name__}")
     if not rows:
         return BAR_SCHEMA.empty_table()
-    if not all(isinstance(row, list) for row in rows):
+    if set(map(type, rows)) != {list}:
         raise BadAnswerError("a row is not a list")
-    if min(map(len, rows)) <= max(columns.values()) or max(map(len, rows)) != min(map(len, rows)):
-        raise BadAnswerError(f"rows of {min(map(len, rows))} to {max(map(len, rows))} fields")
+    widths = set(map(len, rows))
+    if len(widths) > 1 or min(widths) <= max(columns.values()):
+        raise BadAnswerError(f"rows of {min(widths)} to {max(widths)} fields")
     if newest_first:
         rows = rows[::-1]
     fields = list(zip(*rows, strict=True))
     try:
         arrays = {
-            name: np.fromiter(map(float, fields[place]), np.float64, len(rows)) for name, place in columns.items()
+            name: np.fromiter(map(float, fields[place]), np.float64, len(rows))
+            for name, place in columns.items()
+            if name != "open_time"
         }
         times = np.fromiter(map(int, fields[columns["open_time"]]), np.int64, len(rows))
     except (TypeError, ValueError, OverflowError) as error:

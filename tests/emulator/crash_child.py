@@ -1,9 +1,11 @@
 """A fork server that runs downloads and kills them: each fork starts with everything imported, so a kill is cheap.
 
-    python -m tests.emulator.crash_child SETTINGS.json      (one JSON job a line on stdin, one JSON answer a line on stdout)
+    python -m tests.emulator.crash_child SETTINGS.json
 
-A job names a store and where to die: at the n-th commit point (`kill_at`), or after `kill_after` seconds. Commit points are
-every SQL statement that writes, every fsync, rename, unlink and every Parquet write, before and after.
+One JSON job a line on stdin, one JSON answer a line on stdout.
+
+A job names a store and where to die: at the n-th commit point (`kill_at`), or after `kill_after` seconds. Commit points
+are every SQL statement that writes, every fsync, rename, unlink and every Parquet write, before and after.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Everything that exchanges are known to do wrong: the store ends up right, or the download says in one line why not."""
+"""What exchanges are known to do wrong: the store ends up right, or the download says in one line why not."""
 
 from __future__ import annotations
 
