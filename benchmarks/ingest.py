@@ -3,8 +3,8 @@
     python -m benchmarks.ingest
 
 REST: the emulated exchange answers from a process of its own, over TLS; rows are checked, committed and sealed. The
-peer is the same download through `fetch_ohlcv`. Archives: official format, checksums verified, against pandas doing the same
-(sha256, read_csv of the zip, to_parquet). Plan: every request of 5 symbols x 5 years through the real client and
+peer is the same download through `fetch_ohlcv`. Archives: official format, checksums verified, against pandas doing the
+same (sha256, read_csv of the zip, to_parquet). Plan: every request of 5 symbols x 5 years through the real client and
 governor on the emulated exchange's own clock, answers empty, 120 ms each.
 """
 
