@@ -1,0 +1,118 @@
+"""The ledger of a recording: which segments are sealed, into which parts, with which hash, and what went wrong."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from data_pipeline.errors import InputError
+from data_pipeline.files import file_sha256
+from data_pipeline.recording.state import Finding
+
+VERSION = 1
+LEDGER_NAME = "ledger.sqlite"
+_SCHEMA = """
+CREATE TABLE segments (name TEXT PRIMARY KEY, lines INTEGER, bytes INTEGER, torn_bytes INTEGER, sealed_ms INTEGER);
+CREATE TABLE parts (path TEXT PRIMARY KEY, segment TEXT REFERENCES segments, kind TEXT, symbol TEXT, rows INTEGER,
+                    first_ns INTEGER, last_ns INTEGER, sha256 TEXT);
+CREATE TABLE findings (segment TEXT REFERENCES segments, local_ns INTEGER, what TEXT, symbol TEXT, detail TEXT);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A sealed Parquet file: `path` relative to the recording's folder, `symbol` empty for the raw events."""
+
+    path: str
+    kind: str
+    symbol: str
+    rows: int
+    first_ns: int
+    last_ns: int
+    sha256: str
+
+
+@dataclass(slots=True)
+class SealedSegment:
+    """What sealing one log gave. `torn_bytes`: what followed its last whole line."""
+
+    name: str
+    lines: int = 0
+    bytes: int = 0
+    torn_bytes: int = 0
+    parts: list[Part] = field(default_factory=list)
+    findings: list[tuple[int, Finding]] = field(default_factory=list)
+
+
+@contextmanager
+def open_ledger(out: Path) -> Iterator[sqlite3.Connection]:
+    """The ledger of the recording in `out`, made when missing.
+
+    Raises InputError when it was written by a newer version or is no ledger.
+    """
+    path = out / LEDGER_NAME
+    connection = sqlite3.connect(path, timeout=30)
+    try:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+        except sqlite3.DatabaseError as error:
+            raise InputError(
+                f"not a ledger: {error}", where=str(path), remedy="move it away, or give another --out"
+            ) from error
+        if version > VERSION:
+            raise InputError(
+                f"the ledger has version {version}, this program knows {VERSION}",
+                where=str(path),
+                remedy="update the program, or give another --out",
+            )
+        if version == 0:
+            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={VERSION}; COMMIT;")
+        yield connection
+    finally:
+        connection.close()
+
+
+def commit_segment(ledger: sqlite3.Connection, sealed: SealedSegment) -> None:
+    """Enter a sealed segment with all its parts and findings, in one transaction; again is the same as once."""
+    with ledger:
+        ledger.execute("DELETE FROM parts WHERE segment = ?", (sealed.name,))
+        ledger.execute("DELETE FROM findings WHERE segment = ?", (sealed.name,))
+        ledger.execute(
+            "INSERT OR REPLACE INTO segments VALUES (?, ?, ?, ?, ?)",
+            (sealed.name, sealed.lines, sealed.bytes, sealed.torn_bytes, time.time_ns() // 1_000_000),
+        )
+        ledger.executemany(
+            "INSERT INTO parts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [(p.path, sealed.name, p.kind, p.symbol, p.rows, p.first_ns, p.last_ns, p.sha256) for p in sealed.parts],
+        )
+        ledger.executemany(
+            "INSERT INTO findings VALUES (?, ?, ?, ?, ?)",
+            [(sealed.name, ns, finding.what, finding.symbol, finding.detail) for ns, finding in sealed.findings],
+        )
+
+
+def is_sealed(ledger: sqlite3.Connection, name: str) -> bool:
+    """Whether the segment is in the ledger."""
+    return ledger.execute("SELECT 1 FROM segments WHERE name = ?", (name,)).fetchone() is not None
+
+
+def sealed_parts(out: Path, kind: str, symbol: str = "") -> list[Path]:
+    """Paths of the sealed parts of one kind and symbol, in the order of time."""
+    with open_ledger(out) as ledger:
+        rows = ledger.execute(
+            "SELECT path FROM parts WHERE kind = ? AND symbol = ? ORDER BY first_ns", (kind, symbol)
+        ).fetchall()
+    return [out / row[0] for row in rows]
+
+
+def altered_parts(out: Path) -> list[str]:
+    """Sealed parts that are missing or whose bytes are not those that were sealed."""
+    with open_ledger(out) as ledger:
+        rows = ledger.execute("SELECT path, sha256 FROM parts ORDER BY path").fetchall()
+    return [path for path, digest in rows if not (out / path).is_file() or file_sha256(out / path) != digest]

@@ -1,0 +1,1 @@
+"""A local exchange: real protocol, real weights, planned faults; reached by the unmodified ccxt client on loopback."""

@@ -1,0 +1,129 @@
+"""The small parts of the recorder: queue, watchdog, settings, folder lock."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from data_pipeline.errors import InputError
+from data_pipeline.recording.config import RecordConfig
+from data_pipeline.recording.ledger import open_ledger
+from data_pipeline.recording.queue import EventQueue
+from data_pipeline.recording.recorder import Recorder
+from data_pipeline.recording.rotation import SegmentLog, lock_folder, rotation_due
+from data_pipeline.recording.watchdog import Watchdog
+
+
+def test_full_queue_drops_counts_and_says_so_in_its_place() -> None:
+    queue = EventQueue(2)
+    assert [queue.offer(n, {"n": n}) for n in range(4)] == [True, True, False, False]
+    queue.put(4, {"recorder": "stall"})
+    assert queue.dropped == 2
+    assert [message for _, message in queue.take()] == [
+        {"n": 0},
+        {"n": 1},
+        {"recorder": "dropped", "count": 2},
+        {"recorder": "stall"},
+    ]
+    assert queue.offer(5, {"n": 5})
+    assert queue.take() == [(5, {"n": 5})]
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_watchdog_knows_three_limits() -> None:
+    clock = Clock()
+    dog = Watchdog(stale_s=2.5, stream_stale_s=60, connect_s=10, clock=clock)
+    clock.now += 1000
+    assert dog.verdict() is None, "nothing is watched before a connection is opened"
+    dog.start()
+    clock.now += 9
+    assert dog.verdict() is None
+    clock.now += 2
+    assert "of connecting" in (dog.verdict() or "")
+    dog.seen(("book", "BTCUSDT"))
+    clock.now += 2.4
+    assert dog.verdict() is None
+    clock.now += 0.2
+    assert "no event for 2.6 s" in (dog.verdict() or "")
+    for _ in range(40):
+        dog.seen(None)
+        assert dog.verdict() is None
+        clock.now += 1.45
+    dog.seen(None)
+    assert "no book event of BTCUSDT" in (dog.verdict() or "")
+    dog.start()
+    assert dog.verdict() is None
+    assert not dog.has_data
+
+
+@pytest.mark.parametrize(
+    ("settings", "where"),
+    [
+        ({"symbols": ()}, "--symbols"),
+        ({"streams": ()}, "--streams"),
+        ({"exchange": "kraken"}, "--exchange"),
+        ({"stale_s": 0.0}, "--stale-s"),
+        ({"minutes": float("nan")}, "--minutes"),
+        ({"snapshot_limit": 9999}, "--snapshot-limit"),
+        ({"symbols": ("BTC/USDT",) * 67}, "at most 66"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings: dict, where: str) -> None:
+    with pytest.raises(InputError, match=where):
+        RecordConfig(**{"symbols": ("BTC/USDT",), **settings})
+
+
+def test_spot_and_perpetual_do_not_mix() -> None:
+    with pytest.raises(InputError, match="mixed"):
+        Recorder(RecordConfig(symbols=("BTC/USDT", "BTC/USDT:USDT")))
+
+
+def test_second_recorder_on_a_folder_is_refused(tmp_path: Path) -> None:
+    first = lock_folder(tmp_path)
+    with pytest.raises(InputError, match=r"process \d+ .* is recording here"):
+        lock_folder(tmp_path)
+    first.close()
+    lock_folder(tmp_path).close()
+
+
+def test_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot write"):
+        lock_folder(tmp_path / "file" / "out")
+
+
+def test_ledger_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    with open_ledger(tmp_path) as ledger:
+        ledger.execute("PRAGMA user_version=99")
+    with pytest.raises(InputError, match="version 99"), open_ledger(tmp_path):
+        pass
+
+
+def test_file_that_is_no_ledger_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "ledger.sqlite").write_text("this is not a database, however long it may be" * 100)
+    with pytest.raises(InputError, match="not a ledger"), open_ledger(tmp_path):
+        pass
+
+
+def test_segments_rotate_on_the_grid_and_by_size(tmp_path: Path) -> None:
+    hour = 3600 * 10**9
+    log = SegmentLog(tmp_path, 5 * hour + 1)
+    assert not rotation_due(log, 6 * hour - 1, 60, 1)
+    assert rotation_due(log, 6 * hour, 60, 1)
+    log.write(b"x" * 1_000_000)
+    assert rotation_due(log, 5 * hour + 2, 60, 1)
+    log.close()
+
+
+def test_clock_set_back_does_not_overwrite_a_segment(tmp_path: Path) -> None:
+    first, second = SegmentLog(tmp_path, 7), SegmentLog(tmp_path, 7)
+    assert first.path != second.path
+    first.close()
+    second.close()
