@@ -1,6 +1,6 @@
-"""Check a store: hashes, holes, accepted gaps and the quality of every symbol's bars.
+"""Check a store: hashes, holes, accepted gaps and the quality of every symbol's bars. Example:
 
-Example: python -m scripts.check_data --store data/store
+    python -m scripts.check_data --store data/store
 """
 
 from __future__ import annotations

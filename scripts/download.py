@@ -1,6 +1,8 @@
 """Download bars or trades into the store; run it again to go on where it stopped.
 
-Example: python -m scripts.download --exchange binance --symbols BTC/USDT ETH/USDT --since 2021-11-01 --interval 1m
+Example:
+
+    python -m scripts.download --exchange binance --symbols BTC/USDT ETH/USDT --since 2021-11-01 --interval 1m
 """
 
 from __future__ import annotations
