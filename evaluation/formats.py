@@ -24,16 +24,24 @@ def plain(value: float, digits: int) -> str:
 def percent(value: float, digits: int = 2) -> str:
     """A signed share in per cent; from 100-fold on as a multiple, "×1,234", which says more than its percentage."""
     if value >= 100.0 and math.isfinite(value):
-        return f"×{1.0 + value:,.0f}"
+        return times(1.0 + value)
     if abs(value) >= 10.0:
         digits = 0
     return f"{signed(value * 100.0, digits)} %" if not math.isnan(value) else "–"
 
 
+def times(factor: float) -> str:
+    """A large factor, "×1,234", from a million on by its power of ten, "×2.4·10⁷"."""
+    if factor < 1e6:
+        return f"×{factor:,.0f}"
+    mantissa, exponent = f"{factor:.1e}".split("e")
+    return f"×{mantissa}·10{str(int(exponent)).translate(str.maketrans('0123456789', '⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+
+
 def share(value: float, digits: int = 0) -> str:
     """An unsigned share in per cent, from 100-fold on as a multiple."""
     if value >= 100.0 and math.isfinite(value):
-        return f"×{value:,.0f}"
+        return times(value)
     return f"{plain(value * 100.0, digits)} %" if not math.isnan(value) else "–"
 
 

@@ -20,12 +20,11 @@ from numpy.typing import NDArray
 
 from envs import lanes
 from envs.backtest import BacktestResult
-from envs.batch import LaneBatch
 from envs.compiled import inlined, kernel
 from envs.config import MarketConfig
-from envs.kernel import close_lanes, open_lanes, step_lanes
+from envs.kernel import step_lanes
 from envs.market import Market
-from envs.observation import observation_columns
+from evaluation.many_accounts import final_equity, open_accounts
 
 Floats = NDArray[np.float64]
 Longs = NDArray[np.int64]
@@ -72,11 +71,8 @@ def random_entries(
     deck = np.argsort(rng.random((accounts, count)), axis=1)
     intended = np.take_along_axis(_intended_lengths(held, meant, accounts, rng), deck, axis=1)
 
-    batch = LaneBatch(market, config, accounts)
+    batch, unwatched = open_accounts(market, config, capital, accounts)
     state, rows = batch.state, len(market)
-    open_lanes(state.account, state.clock, np.full(accounts, capital), 0, rows - 1)
-    unwatched = np.empty((0, len(observation_columns(market))), dtype=np.float32)
-    batch.step(np.zeros((accounts, 4)), unwatched)
     kept = np.unique(np.linspace(0, rows - 1, min(SAMPLES, rows)).astype(np.int64))
     equity = np.empty((kept.size, accounts), dtype=np.float32)
     _trade_at_random(
@@ -99,8 +95,7 @@ def random_entries(
         kept,
         equity,
     )
-    close_lanes(state.account, state.clock, market.prices, batch.terms, state.trades)
-    final = state.money(lanes.EQUITY)
+    final = final_equity(batch)
     equity[-1] = final
     return RandomEntries(market.open_time_ms[kept], equity, final / capital - 1.0, state.count(lanes.TRADES).copy())
 

@@ -13,7 +13,8 @@ from envs.config import MarketConfig
 from envs.market import Market
 from envs.observation import observation_columns
 from envs.rules import BuyAndHoldRule, FlatRule, ThresholdRule
-from evaluation.baselines import _candidates, _ThresholdLanes, best_threshold_rule, recorded_backtest, run_baselines
+from evaluation.baselines import recorded_backtest, run_baselines
+from evaluation.threshold_search import best_threshold_rule, candidate_returns, candidates
 from tests.market_tools import build_market, random_bars, random_market
 
 CONFIG = MarketConfig()
@@ -45,14 +46,16 @@ def test_flat_and_buy_and_hold_are_the_rules_of_that_name(market):
     assert found.foresight_result.equity[-1, 0] > found.buy_and_hold.equity[-1, 0]
 
 
-def test_every_lane_of_the_search_is_a_threshold_rule(market):
-    candidates = _candidates(market, ("x0", "x1"))
-    assert len(candidates) == 32
-    grid = Backtest(market, CONFIG, (1e4,) * 32).run(_ThresholdLanes(candidates, market, CONFIG))
-    for lane in (0, 5, 17, 30):
-        column, center, enter, exit_ = candidates[lane]
-        rule = ThresholdRule(column, enter, exit_, columns=observation_columns(market), config=CONFIG, center=center)
-        np.testing.assert_array_equal(grid.equity[:, lane], Backtest(market, CONFIG).run(rule).equity[:, 0])
+@pytest.mark.parametrize("mode", ["discrete", "multi_discrete", "continuous"])
+def test_every_candidate_of_the_search_is_a_threshold_rule(market, mode):
+    """The compiled search and `ThresholdRule`, candidate by candidate, to the last bit."""
+    config = replace(CONFIG, action_mode=mode)
+    tried = candidates(market, ("x0", "x1"))
+    assert len(tried) == 32
+    returns = candidate_returns(tried, market, config, 1e4)
+    for candidate, found in zip(tried, returns, strict=True):
+        alone = Backtest(market, config).run(candidate.rule(market, config))
+        assert alone.equity[-1, 0] / 1e4 - 1.0 == found
 
 
 def test_the_rule_is_chosen_before_the_test():
@@ -64,9 +67,9 @@ def test_the_rule_is_chosen_before_the_test():
     other = replace(test, prices=test.prices[::-1])
     config = CONFIG.without_barriers()
     first, second = (best_threshold_rule(before, t, config, ("x0", "x1"), capital=1e4) for t in (test, other))
-    assert first.column == second.column == "x1"
-    assert (first.enter, first.exit, first.center) == (second.enter, second.exit, second.center)
-    assert first.center == np.median(known[:499].astype(np.float32))
+    assert first.chosen == second.chosen
+    assert first.chosen.column == "x1"
+    assert first.chosen.center == np.median(known[:499].astype(np.float32))
     assert first.selection_return == second.selection_return > 0
     assert first.result.equity[-1, 0] != second.result.equity[-1, 0]
 
@@ -74,9 +77,8 @@ def test_the_rule_is_chosen_before_the_test():
 def test_the_best_rule_earns_most_where_it_was_chosen(market):
     found = best_threshold_rule(market, market, CONFIG, ("x0", "x1"), capital=1e4)
     assert found.selection_return == pytest.approx(found.result.equity[-1, 0] / 1e4 - 1)
-    for _, center, enter, exit_ in _candidates(market, ("x1",))[::5]:
-        rule = ThresholdRule("x1", enter, exit_, columns=observation_columns(market), config=CONFIG, center=center)
-        assert Backtest(market, CONFIG).run(rule).equity[-1, 0] <= found.result.equity[-1, 0]
+    for candidate in candidates(market, ("x1",))[::5]:
+        assert Backtest(market, CONFIG).run(candidate.rule(market, CONFIG)).equity[-1, 0] <= found.result.equity[-1, 0]
 
 
 def test_an_unknown_column_is_named(market):

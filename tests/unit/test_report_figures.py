@@ -114,6 +114,8 @@ def test_an_interval_cell_clips_to_its_axis():
         (formats.percent(-0.0000001), "0.00 %"),
         (formats.percent(12.345), "+1,234 %"),
         (formats.percent(1233.6), "×1,235"),
+        (formats.percent(1.13e78), "×1.1·10⁷⁸"),
+        (formats.share(2_345_678.0), "×2.3·10⁶"),
         (formats.percent(math.nan), "–"),
         (formats.share(0.5312, 1), "53.1 %"),
         (formats.bps(-3.04), "−3.0 bps"),
