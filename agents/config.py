@@ -76,6 +76,8 @@ class DDPGSettings:
     """Its value at the end of the decay."""
     noise_decay: float = 0.6
     """Share of training over which exploration falls linearly, in (0, 1]."""
+    hold_mean: float = 2.0
+    """Initial output, before tanh, while a position is held: an untrained policy keeps what it holds."""
     warmup_rows: int = 20_000
     """Transitions collected with uniform actions before learning starts."""
     max_grad_norm: float = 10.0

@@ -16,7 +16,7 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from agents.algorithm import BatchedAlgorithm, BatchedConfig
 from agents.config import DDPGSettings
-from agents.learner import GuardedLearner
+from agents.learner import GuardedLearner, to_device
 from agents.modules import DDPGModule
 from agents.replay import ReplayRing
 from data_pipeline.errors import InputError
@@ -65,7 +65,7 @@ class DDPGLearner(GuardedLearner):
         noise = self._rng.standard_normal(shape, dtype=np.float32) * np.float32(config.target_noise)
         noise = np.clip(noise, -config.target_noise_clip, config.target_noise_clip)
         rows = {**columns, "target_noise": noise}
-        tensors = {name: torch.from_numpy(values).to(device) for name, values in rows.items()}
+        tensors = {name: to_device(values, device) for name, values in rows.items()}
         size = config.train_batch_size_per_learner
         for start in range(0, shape[0], size):
             yield {name: values[start : start + size] for name, values in tensors.items()}

@@ -126,3 +126,8 @@ class GuardedLearner(LearnerDeviceMixin, TorchLearner):
         if SAMPLER in state:
             self._rng.bit_generator.state = state[SAMPLER]["rng"]
             self._skipped = state[SAMPLER]["skipped"]
+
+
+def to_device(values: NDArray[Any], device: torch.device) -> torch.Tensor:
+    """A host array on a device; arrays from Ray's object store are read-only, which torch warns about, so copy them."""
+    return torch.from_numpy(values if values.flags.writeable else values.copy()).to(device)

@@ -105,7 +105,10 @@ class DDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
         self.head = action_head(self.action_space)
         hidden = tuple(self.model_config["hidden"])
         size, actions = int(self.observation_space.shape[0]), self.head.num_actions
-        self.pi = nn.Sequential(PolicyBody(size, hidden, actions), nn.Tanh())
+        body = PolicyBody(size, hidden, actions)
+        if self.model_config["side_column"] is not None:
+            body.lean(0, column=self.model_config["side_column"], weight=self.model_config["hold_mean"])
+        self.pi = nn.Sequential(body, nn.Tanh())
         self.action_dist_cls = TorchDeterministic
         if not self.inference_only:
             critics = 2 if self.model_config["twin_critics"] else 1

@@ -19,7 +19,7 @@ from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 
 from agents.advantages import generalised_advantages
 from agents.algorithm import BatchedAlgorithm, BatchedConfig
-from agents.learner import GuardedLearner
+from agents.learner import GuardedLearner, to_device
 from agents.modules import PPOModule
 
 SMALLEST_DEVIATION = 1e-4  # of advantages: keeps a fragment in which nothing happened from dividing by zero
@@ -48,7 +48,7 @@ class BatchedPPOLearner(GuardedLearner, PPOLearner):
     def minibatches(self, columns: dict[str, NDArray[Any]]) -> Iterator[dict[str, torch.Tensor]]:
         """Advantages over the fragment, then `num_epochs` shuffled passes in equal parts."""
         config, device = self.config, self._device
-        observations = torch.from_numpy(columns["observations"]).to(device)
+        observations = to_device(columns["observations"], device)
         lanes, steps = columns["rewards"].shape
         observations = observations.reshape(lanes * (steps + 1), -1)
         with torch.no_grad():
@@ -66,7 +66,7 @@ class BatchedPPOLearner(GuardedLearner, PPOLearner):
             Postprocessing.ADVANTAGES: advantages.reshape(-1),
             Postprocessing.VALUE_TARGETS: targets.reshape(-1),
         }
-        tensors = {name: torch.from_numpy(values).to(device) for name, values in rows.items()}
+        tensors = {name: to_device(values, device) for name, values in rows.items()}
         parts = max(1, round(lanes * steps / config.minibatch_size))  # the same for learners with unequal masks
         for _ in range(config.num_epochs):
             order = self._rng.permutation(valid)

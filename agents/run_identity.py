@@ -34,7 +34,7 @@ FREE_FIELDS = frozenset(
 
 
 def record_identity(
-    run_dir: Path, env_config: MarketConfig, config: AgentConfig, folders: Sequence[str], *, resume: bool
+    run_dir: Path, env_config: MarketConfig, config: AgentConfig, markets: Sequence[Market], *, resume: bool
 ) -> None:
     """Write `run_dir/identity.json`; when resuming, first check that it is the same run.
 
@@ -42,7 +42,7 @@ def record_identity(
         InputError: a setting or the data differs from the interrupted run; names the first difference.
     """
     now = _flat({"agent": asdict(config), "market": asdict(env_config)})
-    now |= {f"data.{number}": market_digest(Market.load(folder)) for number, folder in enumerate(folders)}
+    now |= {f"data.{number}": market_digest(market) for number, market in enumerate(markets)}
     path = run_dir / IDENTITY
     if resume and path.is_file():
         before = json.loads(path.read_text())

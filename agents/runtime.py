@@ -55,7 +55,7 @@ def rllib_config(
     register_env(env, creator)
     learner = str(resolve_device(agent.device))
     runner = learner if agent.runner_device == "same" else str(resolve_device(agent.runner_device))
-    config = _ppo(agent, side_column) if agent.algorithm == "ppo" else _ddpg(agent)
+    config = _ppo(agent, side_column) if agent.algorithm == "ppo" else _ddpg(agent, side_column)
     config.devices(learner=learner, runner=runner)
     config.environment(env, env_config=env_config)
     config.env_runners(
@@ -98,12 +98,14 @@ def _ppo(agent: AgentConfig, side_column: int | None) -> BatchedPPOConfig:
     return config
 
 
-def _ddpg(agent: AgentConfig) -> DDPGConfig:
+def _ddpg(agent: AgentConfig, side_column: int | None) -> DDPGConfig:
     ddpg = agent.ddpg
     config = DDPGConfig()
     config.rl_module(
         model_config={
             "hidden": list(agent.hidden),
+            "side_column": side_column,
+            "hold_mean": ddpg.hold_mean,
             "twin_critics": ddpg.twin_critics,
             "warmup_rows": ddpg.warmup_rows,
             "noise": ddpg.noise,

@@ -87,19 +87,22 @@ def train(
     root = run_dir / checkpoints.FOLDER
     if root.is_dir() and not resume:
         raise InputError("the folder holds a run already", where=str(run_dir), remedy="resume it or choose another")
-    folders = _market_folders(market, run_dir)
-    record_identity(run_dir, env_config, config, folders, resume=resume)
+    sources = [market] if isinstance(market, Market | str | Path) else list(market)
+    if not sources:
+        raise InputError("no market to train on", where="train", remedy="give at least one")
+    markets = [source if isinstance(source, Market) else Market.load(source) for source in sources]
+    record_identity(run_dir, env_config, config, markets, resume=resume)
+    columns = observation_columns(markets[0])
+    env = {"markets": _market_folders(sources, run_dir), "config": env_config}
     start_ray()
-    columns = observation_columns(Market.load(folders[0]))
-    env = {"markets": folders, "config": env_config}
     setting = rllib_config(config, ENV_NAME, make_market_env, env, side_column=columns.index(SIDE_COLUMN))
     with _torch_threads(config.torch_threads):
         algorithm = setting.build_algo()
         try:
             if resume and any(root.glob(f"{checkpoints.PREFIX}*")):
                 algorithm.restore_from_path(str(checkpoints.newest_whole(root) / checkpoints.RLLIB))
-            markets = [validation] if isinstance(validation, Market) else list(validation)
-            return _run(algorithm, columns, env_config, config, run_dir, markets, progress)
+            later = [validation] if isinstance(validation, Market) else list(validation)
+            return _run(algorithm, columns, env_config, config, run_dir, later, progress)
         finally:
             algorithm.stop()
 
@@ -201,15 +204,12 @@ def _fill(folder: Path, algorithm: BatchedAlgorithm, policy: TorchPolicy) -> Non
     policy.save(folder)
 
 
-def _market_folders(market: Markets, run_dir: Path) -> list[str]:
-    sources = [market] if isinstance(market, Market | str | Path) else list(market)
-    if not sources:
-        raise InputError("no market to train on", where="train", remedy="give at least one")
+def _market_folders(sources: Sequence[Market | str | Path], run_dir: Path) -> list[str]:
+    """Where the workers find the markets; those given in memory are saved below the run."""
     folders = []
     for number, source in enumerate(sources):
-        if isinstance(source, Market):
-            source = source.save(run_dir / MARKETS / f"{number:03d}")
-        folders.append(str(Path(source).resolve()))
+        folder = source.save(run_dir / MARKETS / f"{number:03d}") if isinstance(source, Market) else Path(source)
+        folders.append(str(folder.resolve()))
     return folders
 
 

@@ -10,69 +10,126 @@ from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-
-def make_cartpole(config: dict[str, Any]) -> VectorEnv:
-    """Gymnasium's own vector CartPole: NEXT_STEP, Discrete(2)."""
-    return CartPoleVectorEnv(num_envs=config.get("num_envs", 1), max_episode_steps=200)
+STEP = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]
 
 
-class Pendulum(VectorEnv):
-    """Pendulum-v1 for many lanes (same equations); its state can be saved. `actions` other than "continuous" offer torque levels."""
+class Lanes(VectorEnv):
+    """What both environments share: lanes that end after `episode` steps and reset on the next, and saved state."""
 
     metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": AutoresetMode.NEXT_STEP}
+    state_names: ClassVar[tuple[str, ...]] = ("age", "ended")
 
-    def __init__(self, num_envs: int, actions: str = "continuous", episode: int = 200) -> None:
+    def __init__(self, num_envs: int, observation: gym.Space, action: gym.Space, episode: int) -> None:
         self.num_envs, self.episode = num_envs, episode
-        bound = np.array([1.0, 1.0, 8.0], np.float32)
-        self.single_observation_space = gym.spaces.Box(-bound, bound, dtype=np.float32)
-        self.single_action_space = (
-            gym.spaces.Box(-2.0, 2.0, (1,), np.float32) if actions == "continuous" else gym.spaces.MultiDiscrete([5, 2])
-        )
-        self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self.action_space = batch_space(self.single_action_space, num_envs)
-        self.theta, self.speed = np.zeros(num_envs), np.zeros(num_envs)
+        self.single_observation_space, self.single_action_space = observation, action
+        self.observation_space, self.action_space = batch_space(observation, num_envs), batch_space(action, num_envs)
         self.age, self.ended = np.zeros(num_envs, np.int64), np.zeros(num_envs, np.bool_)
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[np.ndarray, dict]:
         super().reset(seed=seed)
-        self._begin(np.ones(self.num_envs, np.bool_))
-        self.ended[:] = False
-        return self._observe(), {}
+        self.begin(np.ones(self.num_envs, np.bool_))
+        self.age[:], self.ended[:] = 0, False
+        return self.observe(), {}
 
-    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict]:
-        if isinstance(self.single_action_space, gym.spaces.Box):
-            torque = np.clip(actions[:, 0].astype(np.float64), -2.0, 2.0)
-        else:
-            torque = (actions[:, 0] - 2.0) * (1 - actions[:, 1])
-        angle = (self.theta + np.pi) % (2 * np.pi) - np.pi
-        rewards = -(angle**2 + 0.1 * self.speed**2 + 0.001 * torque**2)
-        speed = np.clip(self.speed + (15.0 * np.sin(self.theta) + 3.0 * torque) * 0.05, -8.0, 8.0)
-        self.theta, self.speed = self.theta + speed * 0.05, speed
+    def advance(self, rewards: np.ndarray) -> STEP:
+        """Count the step, reset the lanes that had ended, and put the answer together."""
         self.age += 1
         rewards[self.ended] = 0.0
-        self._begin(self.ended)
+        self.age[self.ended] = 0
+        self.begin(self.ended)
         self.ended = self.age >= self.episode
-        infos = {"episode": {"last_angle": angle}, "_episode": self.ended} if self.ended.any() else {}
-        return self._observe(), rewards, np.zeros(self.num_envs, np.bool_), self.ended.copy(), infos
+        infos = {"episode": {"twice_the_age": 2.0 * self.age}, "_episode": self.ended} if self.ended.any() else {}
+        return self.observe(), rewards, np.zeros(self.num_envs, np.bool_), self.ended.copy(), infos
 
-    def _begin(self, which: np.ndarray) -> None:
-        count = int(which.sum())
-        self.theta[which] = self.np_random.uniform(-np.pi, np.pi, count)
-        self.speed[which] = self.np_random.uniform(-1.0, 1.0, count)
-        self.age[which] = 0
+    def begin(self, which: np.ndarray) -> None:
+        raise NotImplementedError
 
-    def _observe(self) -> np.ndarray:
-        return np.stack([np.cos(self.theta), np.sin(self.theta), self.speed], 1).astype(np.float32)
+    def observe(self) -> np.ndarray:
+        raise NotImplementedError
 
     def get_state(self) -> dict[str, Any]:
-        arrays = {name: getattr(self, name).copy() for name in ("theta", "speed", "age", "ended")}
+        arrays = {name: getattr(self, name).copy() for name in self.state_names}
         return {**arrays, "rng": self.np_random.bit_generator.state}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        for name in ("theta", "speed", "age", "ended"):
+        for name in self.state_names:
             setattr(self, name, state[name].copy())
         self.np_random.bit_generator.state = state["rng"]
 
 
+class Pendulum(Lanes):
+    """Pendulum-v1 (same equations) for many lanes."""
+
+    state_names = ("age", "ended", "theta", "speed")
+
+    def __init__(self, num_envs: int, episode: int = 200) -> None:
+        bound = np.array([1.0, 1.0, 8.0], np.float32)
+        observation = gym.spaces.Box(-bound, bound, dtype=np.float32)
+        super().__init__(num_envs, observation, gym.spaces.Box(-2.0, 2.0, (1,), np.float32), episode)
+        self.theta, self.speed = np.zeros(num_envs), np.zeros(num_envs)
+
+    def step(self, actions: np.ndarray) -> STEP:
+        torque = np.clip(actions[:, 0].astype(np.float64), -2.0, 2.0)
+        angle = (self.theta + np.pi) % (2 * np.pi) - np.pi
+        rewards = -(angle**2 + 0.1 * self.speed**2 + 0.001 * torque**2)
+        self.speed = np.clip(self.speed + (15.0 * np.sin(self.theta) + 3.0 * torque) * 0.05, -8.0, 8.0)
+        self.theta = self.theta + self.speed * 0.05
+        return self.advance(rewards)
+
+    def begin(self, which: np.ndarray) -> None:
+        self.theta[which] = self.np_random.uniform(-np.pi, np.pi, int(which.sum()))
+        self.speed[which] = self.np_random.uniform(-1.0, 1.0, int(which.sum()))
+
+    def observe(self) -> np.ndarray:
+        return np.stack([np.cos(self.theta), np.sin(self.theta), self.speed], 1).astype(np.float32)
+
+
+class Aim(Lanes):
+    """Say what you see: two numbers in [-1, 1] are shown, and the action should tell them.
+
+    box             Box([-2, 0], [2, 4]): the numbers stretched over the box; reward -(mean squared miss, in half
+                    ranges), 0 at best, -1/3 for always the middle, -2/3 for uniform actions
+    multi_discrete  MultiDiscrete([3, 4]): which third, which quarter; reward is the share of right answers
+    discrete        Discrete(3): the first of these
+    """
+
+    state_names = ("age", "ended", "seen")
+
+    def __init__(self, num_envs: int, actions: str, episode: int = 20) -> None:
+        self.spaces = {
+            "box": gym.spaces.Box(np.array([-2.0, 0.0], np.float32), np.array([2.0, 4.0], np.float32)),
+            "multi_discrete": gym.spaces.MultiDiscrete([3, 4]),
+            "discrete": gym.spaces.Discrete(3),
+        }
+        self.kind = actions
+        super().__init__(num_envs, gym.spaces.Box(-1.0, 1.0, (2,), np.float32), self.spaces[actions], episode)
+        self.seen = np.zeros((num_envs, 2))
+
+    def step(self, actions: np.ndarray) -> STEP:
+        assert self.action_space.contains(actions), actions
+        if self.kind == "box":
+            rewards = -np.mean(((actions - np.array([0.0, 2.0])) / 2.0 - self.seen) ** 2, axis=1)
+        else:
+            answers = np.minimum((self.seen + 1.0) / 2.0 * [3, 4], [2, 3]).astype(np.int64)
+            rewards = np.mean(actions.reshape(self.num_envs, -1) == answers[:, : 1 + (actions.ndim > 1)], axis=1)
+        self.seen = self.np_random.uniform(-1.0, 1.0, self.seen.shape)
+        return self.advance(rewards)
+
+    def begin(self, which: np.ndarray) -> None:
+        self.seen[which] = self.np_random.uniform(-1.0, 1.0, (int(which.sum()), 2))
+
+    def observe(self) -> np.ndarray:
+        return self.seen.astype(np.float32)
+
+
+def make_cartpole(config: dict[str, Any]) -> VectorEnv:
+    """Gymnasium's own vector CartPole: NEXT_STEP, Discrete(2)."""
+    return CartPoleVectorEnv(num_envs=config["num_envs"], max_episode_steps=200)
+
+
 def make_pendulum(config: dict[str, Any]) -> VectorEnv:
-    return Pendulum(config.get("num_envs", 1), config.get("actions", "continuous"), config.get("episode", 200))
+    return Pendulum(config["num_envs"], config.get("episode", 200))
+
+
+def make_aim(config: dict[str, Any]) -> VectorEnv:
+    return Aim(config["num_envs"], config["actions"], config.get("episode", 20))
