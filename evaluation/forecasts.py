@@ -127,15 +127,16 @@ def auc(up: Bools, p_up: Floats, confidence: float = 0.95) -> Interval:
     return Interval(area, max(area - reach, 0.0), min(area + reach, 1.0), int(y.size))
 
 
-def brier(up: Bools, p_up: Floats) -> float:
-    """Mean squared error of the probabilities: 0 is perfect, 0.25 is what a constant one half scores."""
-    return float(np.mean((np.asarray(p_up, dtype=np.float64) - np.asarray(up, dtype=np.float64)) ** 2))
+def squared_errors(up: Bools, p_up: Floats) -> Floats:
+    """(p - y)² of each forecast, float64 (n,). Their mean is the Brier score: 0.25 is what a constant one half
+    scores."""
+    return (np.asarray(p_up, dtype=np.float64) - np.asarray(up, dtype=np.float64)) ** 2
 
 
-def log_loss(up: Bools, p_up: Floats) -> float:
-    """Mean negative log-likelihood in nats: ln 2 = 0.693 is what a constant one half scores. Clipped at 1e-12."""
+def log_losses(up: Bools, p_up: Floats) -> Floats:
+    """-ln of the probability given to what happened, float64 (n,), clipped at 1e-12: ln 2 for a constant one half."""
     p = np.clip(np.asarray(p_up, dtype=np.float64), 1e-12, 1 - 1e-12)
-    return float(-np.mean(np.where(up, np.log(p), np.log1p(-p))))
+    return -np.where(up, np.log(p), np.log1p(-p))
 
 
 @dataclass(frozen=True, slots=True)

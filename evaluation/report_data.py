@@ -25,10 +25,14 @@ from evaluation.verdict import AccuracyClaim, Evidence, Verdict, VerdictRule, ju
 
 Floats = NDArray[np.float64]
 
+POLICY, FLAT, BUY_AND_HOLD = "Policy", "Flat", "Buy and hold"
+THRESHOLD, FORESIGHT = "Best threshold rule", "Perfect foresight"
+"""Names of the accounts, as the page and summary.json give them."""
+
 
 @dataclass(frozen=True, eq=False)
 class SymbolData:
-    """One symbol's part of the report. All of it is about the test span only."""
+    """One symbol's part of the report, on the test span."""
 
     market: Market
     """The test span, as it was traded."""
@@ -42,7 +46,7 @@ class SymbolData:
     """The ensemble's weights over time, one for each horizon."""
     features: FeatureQuality | None = None
     data_quality: Mapping[str, Any] = field(default_factory=dict)
-    """What the quality check of the bars found: name -> number or text; `gaps` may be a list of mappings."""
+    """`QualityReport.to_dict()` of all bars that the run was given; empty: not shown."""
 
     @property
     def symbol(self) -> str:
@@ -163,9 +167,6 @@ class Summary:
     seeds: SeedsSummary | None
 
 
-FLAT, BUY_AND_HOLD, THRESHOLD, FORESIGHT = "Flat", "Buy and hold", "Best threshold rule", "Perfect foresight"
-
-
 def _summarise(data: ReportData) -> Summary:
     interval_ms = data.symbols[0].market.interval_ms
     parts = [_accounts(symbol) for symbol in data.symbols]
@@ -213,9 +214,6 @@ def _summarise(data: ReportData) -> Summary:
         trials=trials,
         seeds=_seeds(data, interval_ms) if data.seeds else None,
     )
-
-
-POLICY = "Policy"
 
 
 def _accounts(symbol: SymbolData) -> dict[str, Account]:

@@ -22,8 +22,10 @@ from evaluation.forecasts import (
     calibration_curve,
     diebold_mariano,
     expected_calibration_error,
+    log_losses,
     non_overlapping,
     pesaran_timmermann,
+    squared_errors,
 )
 from evaluation.intervals import Interval, student_interval, wilson
 
@@ -95,8 +97,7 @@ def prediction_quality(
     p, move = np.asarray(p_up[picked], dtype=np.float64), np.asarray(label_bps[picked], dtype=np.float64)
     up, called = move > 0.0, p > 0.5
     right = up == called
-    clipped = np.clip(p, 1e-12, 1 - 1e-12)
-    losses = np.where(up, -np.log(clipped), -np.log1p(-clipped))
+    losses = log_losses(up, p)
     sure = np.argsort(-np.abs(p - 0.5), kind="stable")[: max(int(n * CONFIDENT_SHARE), 1)]
     curve = calibration_curve(up, p, confidence=confidence)
     return PredictionQuality(
@@ -110,7 +111,7 @@ def prediction_quality(
         timing=pesaran_timmermann(up, called),
         against_coin=diebold_mariano(losses, np.full(n, math.log(2.0))),
         auc=auc(up, p, confidence),
-        brier=student_interval((p - up) ** 2, confidence),
+        brier=student_interval(squared_errors(up, p), confidence),
         log_loss=student_interval(losses, confidence),
         calibration_error=expected_calibration_error(curve),
         calibration=curve,

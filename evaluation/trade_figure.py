@@ -24,7 +24,7 @@ LEGEND = (("long", "Long: entry, and the way to its exit"), ("short", "Short"), 
 
 
 def trade_figure(account: Account, market: Market) -> tuple[Figure, Figure]:
-    """The detail and the overview. `hover` of the detail is its data, see `_payload`; that of the overview is its
+    """The detail, whose `hover` is the script's data (see `_payload`), and the overview, whose `hover` is the
     window."""
     first = max(0, len(market) - MAX_BARS)
     exits = account.trade_column("exit_time_ms")

@@ -84,8 +84,8 @@ def test_scores_agree_with_scikit_learn():
     p = np.round(rng.uniform(0.05, 0.95, 500), 2)  # rounding makes ties
     up = rng.uniform(size=500) < p
     assert forecasts.auc(up, p).value == pytest.approx(roc_auc_score(up, p))
-    assert forecasts.brier(up, p) == pytest.approx(brier_score_loss(up, p))
-    assert forecasts.log_loss(up, p) == pytest.approx(sklearn_log_loss(up, p))
+    assert forecasts.squared_errors(up, p).mean() == pytest.approx(brier_score_loss(up, p))
+    assert forecasts.log_losses(up, p).mean() == pytest.approx(sklearn_log_loss(up, p))
 
 
 def test_delong_interval_agrees_with_the_bootstrap():
