@@ -7,6 +7,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from evaluation.account import AccountSummary
@@ -18,15 +19,16 @@ from evaluation.signal_quality import FeatureQuality, PredictionQuality
 
 
 def summary_table(data: ReportData) -> Table:
-    """The policy beside its baselines, a block for each symbol and one for all together; the caption is the verdict."""
+    """The policy beside its baselines, a block for each symbol and one for all together, within 80 columns.
+
+    Under a net return stands its 95 % interval, under a Sharpe ratio its standard error.
+    """
     summary = data.summary
     label = "SYNTHETIC · " if data.synthetic else ""
-    table = Table(
-        title=f"{label}{data.title} · {data.policy}", caption=summary.verdict.sentence, caption_justify="left"
-    )
+    table = Table(title=f"{label}{data.title} · {data.policy}", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("")
-    for name in ("net return", "95 % interval", "Sharpe/yr", "± s.e.", "drawdown", "trades", "win rate", "costs"):
-        table.add_column(name, justify="right")
+    for name in ("net return", "Sharpe/yr", "drawdown", "trades", "costs"):
+        table.add_column(name, justify="right", no_wrap=True)
     sections = [summary.overall] if len(summary.sections) == 1 else [summary.overall, *summary.sections]
     for section in sections:
         _add_section(table, section)
@@ -35,12 +37,12 @@ def summary_table(data: ReportData) -> Table:
 
 def _add_section(table: Table, section: SectionSummary) -> None:
     table.add_section()
-    table.add_row(*_row(section.policy, f"{section.title}: {section.policy.name.lower()}"), style="bold")
+    table.add_row(*_row(section.policy, f"{section.title} {section.policy.name.lower()}"), style="bold")
     for account in section.baselines:
-        table.add_row(*_row(account, f"  {account.name}"))
+        table.add_row(*_row(account, account.name))
     random = section.random
     reach = f"{percent(random.low)} to {percent(random.high)}"
-    table.add_row(f"  Random entries ({p_equals(random.p_value)})", percent(random.median), reach)
+    table.add_row(f"Random entries\n({p_equals(random.p_value)})", f"{percent(random.median)}\n{reach}")
 
 
 def _row(account: AccountSummary, name: str) -> tuple[str, ...]:
@@ -48,13 +50,11 @@ def _row(account: AccountSummary, name: str) -> tuple[str, ...]:
     unknown = math.isnan(net.low)
     return (
         name,
-        percent(net.value),
-        "–" if unknown else f"{percent(net.low)} to {percent(net.high)}",
-        signed(sharpe.annual, 2),
-        "–" if math.isnan(sharpe.standard_error) else f"{sharpe.annual_standard_error:.2f}",
+        percent(net.value) + ("" if unknown or account.trades == 0 else f"\n{percent(net.low)} to {percent(net.high)}"),
+        signed(sharpe.annual, 2)
+        + ("" if math.isnan(sharpe.standard_error) else f"\n± {sharpe.annual_standard_error:.2f}"),
         share(account.drawdown.depth, 2),
         f"{account.trades:,}",
-        share(account.win_rate.value, 1),
         share(account.paid, 2),
     )
 
