@@ -17,7 +17,7 @@ from evaluation.formats import percent, share, signed
 from evaluation.performance import drawdown
 from evaluation.report_data import BUY_AND_HOLD, POLICY, THRESHOLD, RandomSummary, SectionSummary
 from evaluation.signal_quality import EnsembleWeights, PredictionQuality
-from evaluation.svg import Plot, Ticks, nice_ticks, padded, thin, time_ticks
+from evaluation.svg import Plot, Ticks, broken, nice_ticks, padded, thin, time_ticks
 
 Floats = NDArray[np.float64]
 CURVE_POINTS = 1500
@@ -74,7 +74,7 @@ def drawdown_figure(section: SectionSummary) -> Figure:
     )
     x, y = thin(account.open_time_ms.astype(np.float64), falls, CURVE_POINTS)
     plot.band(x, y, np.zeros_like(y), "fall")
-    plot.line(x, y, "fall")
+    plot.line(*broken(x, y, hole(x)), "fall")
     times = np.linspace(*plot.x, HOVER_POINTS).astype(np.int64)
     values = carried(account.open_time_ms, falls, 0.0, times) * 100
     return Figure(
@@ -209,7 +209,13 @@ def _time_plot(account: Account, y: tuple[float, float], height: int, label: str
 
 
 def _return_curve(account: Account) -> tuple[Floats, Floats]:
-    return thin(account.open_time_ms.astype(np.float64), account.equity / account.initial_capital - 1.0, CURVE_POINTS)
+    x, y = thin(account.open_time_ms.astype(np.float64), account.equity / account.initial_capital - 1.0, CURVE_POINTS)
+    return broken(x, y, hole(x))
+
+
+def hole(x: Floats) -> float:
+    """How far apart points of a thinned line must lie for a gap in the data: a day, or what thinning cannot explain."""
+    return max(86_400_000.0, 8.0 * float(x[-1] - x[0]) / max(x.size, 1))
 
 
 def _at(account: Account, times: NDArray[np.int64]) -> Floats:

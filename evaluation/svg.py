@@ -20,9 +20,9 @@ Floats = NDArray[np.float64]
 Ticks = list[tuple[float, str]]
 SIZE = 1000.0
 
-TIME_STEPS_MS = [
-    m * 60_000 for m in (1, 5, 15, 30, 60, 180, 360, 720, 1440, 2880, 10_080, 20_160, 43_200, 86_400, 259_200, 525_600)
-]
+MINUTES = (1, 5, 15, 30, 60, 180, 360, 720)
+DAYS = (1, 2, 3, 5, 7, 14, 30, 60, 180, 365)
+TIME_STEPS_MS = [60_000 * m for m in MINUTES] + [86_400_000 * d for d in DAYS]
 
 
 @dataclass
@@ -96,7 +96,7 @@ class Plot:
 def polyline(x: Floats, y: Floats) -> str:
     """SVG path data through the points; a NaN starts a new stroke."""
     parts, pen = [], "M"
-    for a, b, known in zip(_text(x), _text(y), np.isfinite(y), strict=True):
+    for a, b, known in zip(_text(x), _text(y), np.isfinite(x) & np.isfinite(y), strict=True):
         if known:
             parts.append(f"{pen}{a} {b}")
             pen = "L"
@@ -159,6 +159,13 @@ def thin(x: NDArray, y: Floats, count: int) -> tuple[NDArray, Floats]:
             kept |= {start + int(np.argmin(y[start:stop])), start + int(np.argmax(y[start:stop]))}
     rows = np.array(sorted(kept))
     return x[rows], y[rows]
+
+
+def broken(x: NDArray, y: Floats, gap: float) -> tuple[Floats, Floats]:
+    """The line with a NaN wherever neighbours lie more than `gap` apart, so that nothing is drawn where nothing is
+    known."""
+    at = np.flatnonzero(np.diff(x) > gap) + 1
+    return np.insert(x.astype(np.float64), at, np.nan), np.insert(y, at, np.nan)
 
 
 def interval_cell(value: float, low: float, high: float, axis: tuple[float, float], mark: float, css: str = "") -> str:

@@ -18,7 +18,7 @@ from envs.kernel import step_lanes
 from envs.market import Market
 from envs.observation import observation_columns
 from envs.rules import ThresholdRule
-from evaluation.formats import percent
+from evaluation.formats import percent, plain
 from evaluation.many_accounts import final_equity, open_accounts
 
 Floats = NDArray[np.float64]
@@ -58,7 +58,7 @@ class ThresholdBaseline:
 
     def describe(self) -> str:
         """What the rule is and how it was found."""
-        rule = f"{self.chosen.column} beyond {self.chosen.center:.4g} ± {self.chosen.enter:.3g}"
+        rule = f"{self.chosen.column} beyond {plain(self.chosen.center, 3)} ± {plain(self.chosen.enter, 3)}"
         return f"{rule}, best of {self.candidates} before the test ({percent(self.selection_return)} there)"
 
 

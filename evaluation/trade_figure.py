@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from envs.market import Market
 from evaluation.account import Account
-from evaluation.figures import Figure
-from evaluation.svg import Plot, nice_ticks, padded, thin, time_ticks
+from evaluation.figures import Figure, hole
+from evaluation.svg import Plot, broken, nice_ticks, padded, thin, time_ticks
 
 Floats = NDArray[np.float64]
 
@@ -45,7 +45,7 @@ def trade_figure(account: Account, market: Market) -> tuple[Figure, Figure]:
     x, y = thin(market.open_time_ms.astype(np.float64), market.prices[:, 3], OVERVIEW_POINTS)
     label = f"Close of {market.symbol} over the whole test span, from {y[0]:g} to {y[-1]:g}"
     overview = Plot((x[0], x[-1]), padded([y]), 56, label)
-    overview.line(x, y, "price thin")
+    overview.line(*broken(x, y, hole(x)), "price thin")
     overview.x_ticks = time_ticks(x[0], x[-1])
     span = x[-1] - x[0]
     left, width, begin = window[0] - x[0], window[1] - window[0], times[0] - x[0]

@@ -58,7 +58,7 @@
     for (let k = Math.ceil(low / step); k * step <= high; k++) ticks.push(k * step);
     return [ticks, Math.max(0, Math.min(8, -Math.floor(Math.log10(step) + 1e-9)))];
   };
-  const MINUTE = 60000, STEPS = [1, 5, 15, 30, 60, 180, 360, 720, 1440, 2880, 10080].map((m) => m * MINUTE);
+  const MINUTE = 60000, STEPS = [1, 5, 15, 30, 60, 180, 360, 720, 1440, 2880, 4320, 7200, 10080].map((m) => m * MINUTE);
 
   for (const figure of document.querySelectorAll("[data-trades]")) {
     const d = data(figure.dataset.trades), place = data(figure.dataset.overview);

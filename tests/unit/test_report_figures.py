@@ -79,11 +79,17 @@ def test_thinning_keeps_the_ends_and_the_extremes(values, count):
     assert len(x) <= max(count + 2, 4)
 
 
+def test_lines_break_where_data_are_missing():
+    x, y = svg.broken(np.array([0.0, 1.0, 9.0, 10.0]), np.array([1.0, 2.0, 3.0, 4.0]), 5.0)
+    assert svg.polyline(x, y) == "M0 1L1 2M9 3L10 4"
+
+
 def test_time_ticks_are_days_or_hours():
     day = 86_400_000
     start = 1_577_836_800_000  # 2020-01-01
     days = svg.time_ticks(start, start + 3 * day, 4)
     assert [text for _, text in days] == ["1 Jan", "2 Jan", "3 Jan", "4 Jan"]
+    assert [text for _, text in svg.time_ticks(start, start + 13 * day)] == ["3 Jan", "6 Jan", "9 Jan", "12 Jan"]
     hours = svg.time_ticks(start + day // 2, start + 3 * day // 4, 3)
     assert [text for _, text in hours] == ["12:00", "15:00", "18:00"]
     assert [at for at, _ in hours] == [start + hour * 3_600_000 for hour in (12, 15, 18)]
