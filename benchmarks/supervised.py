@@ -38,8 +38,8 @@ class Args:
     """Rows of random features and labels."""
     features: int = 40
     """Columns."""
-    hidden: int = 32
-    """Width of each model."""
+    hidden: int = 0
+    """Width of each model; 0 takes its default."""
     windows: int = 256
     """Windows per step of windowed training."""
     rounds: int = 15

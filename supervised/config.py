@@ -10,6 +10,7 @@ from data_pipeline.errors import InputError
 
 ModelKind = Literal["tcn", "transformer", "lstm"]
 MODEL_KINDS: tuple[ModelKind, ...] = ("tcn", "transformer", "lstm")
+DEFAULT_WIDTH: dict[str, int] = {"tcn": 32, "transformer": 32, "lstm": 64}
 
 
 def _require(holds: bool, where: str, what: str, remedy: str) -> None:
@@ -23,14 +24,14 @@ class ModelConfig:
 
     kind: ModelKind = "tcn"
     """Architecture."""
-    hidden: int = 32
-    """Channels of the TCN, width of the Transformer, cells of the LSTM."""
+    hidden: int = 0
+    """Channels of the TCN, width of the Transformer, cells of the LSTM; 0 takes the kind's default: 32, 32, 64."""
     layers: int = 0
     """Depth; 0 takes the kind's default: a TCN deep enough to see `window` rows, 2 Transformer blocks, 1 LSTM layer."""
     window: int = 100
     """Rows of history: band of the Transformer's attention, least receptive field of the TCN, warm-up of the LSTM."""
     heads: int = 2
-    """Attention heads (Transformer only); must divide `hidden`."""
+    """Attention heads (Transformer only); must divide the width."""
     dropout: float = 0.1
     """Share of hidden units dropped while training."""
     min_context: int = 30
@@ -39,17 +40,22 @@ class ModelConfig:
     def __post_init__(self) -> None:
         where = "ModelConfig"
         _require(self.kind in MODEL_KINDS, where, f"kind {self.kind!r} is unknown", f"use one of {MODEL_KINDS}")
-        _require(self.hidden >= 1, where, f"hidden {self.hidden} is below 1", "use 1 or above")
+        _require(self.hidden >= 0, where, f"hidden {self.hidden} is negative", "use 0 for the default")
         _require(self.layers >= 0, where, f"layers {self.layers} is negative", "use 0 for the default")
         _require(self.window >= 2, where, f"window {self.window} is below 2", "use 2 or above")
         _require(
-            self.kind != "transformer" or (self.heads >= 1 and self.hidden % self.heads == 0),
+            self.kind != "transformer" or (self.heads >= 1 and self.width % self.heads == 0),
             where,
-            f"heads {self.heads} does not divide hidden {self.hidden}",
+            f"heads {self.heads} does not divide the width {self.width}",
             "choose a divisor",
         )
         _require(0.0 <= self.dropout < 1.0, where, f"dropout {self.dropout} is outside [0, 1)", "use 0 to below 1")
         _require(self.min_context >= 0, where, f"min_context {self.min_context} is negative", "use 0 or above")
+
+    @property
+    def width(self) -> int:
+        """`hidden`, or the kind's default."""
+        return self.hidden or DEFAULT_WIDTH[self.kind]
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ def build_model(config: ModelConfig, n_features: int, n_horizons: int, *, seed: 
         torch.manual_seed(seed)
         if config.kind == "tcn":
             levels = config.layers or levels_for(config.window)
-            return TCN(n_features, n_horizons, config.hidden, levels, config.dropout)
+            return TCN(n_features, n_horizons, config.width, levels, config.dropout)
         if config.kind == "transformer":
             layers = config.layers or 2
             return Transformer(
-                n_features, n_horizons, config.hidden, layers, config.heads, config.window, config.dropout
+                n_features, n_horizons, config.width, layers, config.heads, config.window, config.dropout
             )
-        return LSTM(n_features, n_horizons, config.hidden, config.layers or 1, config.window, config.dropout)
+        return LSTM(n_features, n_horizons, config.width, config.layers or 1, config.window, config.dropout)
