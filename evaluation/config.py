@@ -36,7 +36,7 @@ class ExperimentConfig:
     for ppo; ddpg is always continuous."""
     iterations: int | None = None
     """Training iterations for each agent seed (default: what the algorithm needs on the synthetic market)."""
-    agent_seeds: int = 3
+    agent_seeds: int = 5
     """Policies trained, each with its own seed; the best on the validation days is judged, all are shown."""
     models: tuple[ModelKind, ...] = ("tcn", "transformer", "lstm")
     """Supervised models whose walk-forward predictions (and their ensemble's) enter the observation."""

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
+
+# Before anything imports torch, and inherited by every process a test starts: on busy cores two threads that wait for
+# each other are many times slower than one.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 if TYPE_CHECKING:
     from tests.live_tools import LiveRun
