@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
@@ -35,6 +36,10 @@ class PolicySpec:
     """Settings of the market it was trained in (`MarketConfig` as a dict)."""
     iteration: int
     """Training iterations behind these weights."""
+
+    def __post_init__(self) -> None:
+        # As it will be read back (lists for tuples), so that a policy and its saved copy are equal.
+        object.__setattr__(self, "market", json.loads(json.dumps(self.market)))
 
     @property
     def action_space(self) -> gym.Space:

@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from ray.rllib.algorithms.ppo.ppo import PPO, PPOConfig
 from ray.rllib.algorithms.ppo.ppo_learner import PPOLearner
-from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.learner.learner import ENTROPY_KEY, POLICY_LOSS_KEY, VF_LOSS_KEY
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
@@ -30,20 +29,28 @@ class BatchedPPOLearner(GuardedLearner, PPOLearner):
 
     figure_names = (POLICY_LOSS_KEY, VF_LOSS_KEY, ENTROPY_KEY, "kl", "clipped_share")
 
+    def build(self) -> None:
+        super().build()
+        self._entropy_weight = float(self.config.entropy_coeff)
+
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
         parameters = self.get_parameters(self.module[module_id])
-        self.register_optimizer(
-            module_id=module_id,
-            optimizer=torch.optim.Adam(parameters),
-            params=parameters,
-            lr_or_lr_schedule=self.config.lr,
-        )
+        optimizer = torch.optim.Adam(parameters, lr=self.config.lr)
+        self.register_optimizer(module_id=module_id, optimizer=optimizer, params=parameters)
 
     def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
-        """RLlib moves the entropy weight after an update and forgets it in checkpoints; here it is set before."""
+        """Set learning rate and entropy weight for this update.
+
+        RLlib's own schedules put a CPU tensor where the device's belongs, and are forgotten in checkpoints.
+        """
         super().before_gradient_based_update(timesteps=timesteps)
-        scheduler = self.entropy_coeff_schedulers_per_module[DEFAULT_MODULE_ID]
-        scheduler.update(timestep=timesteps[NUM_ENV_STEPS_SAMPLED_LIFETIME])
+        config = self.config
+        done = min(1.0, timesteps[NUM_ENV_STEPS_SAMPLED_LIFETIME] / config.schedule_rows)
+        rate = config.lr + done * (config.lr_final - config.lr)
+        self._entropy_weight = config.entropy_coeff + done * (config.entropy_final - config.entropy_coeff)
+        for optimizer in self._named_optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = rate
 
     def minibatches(self, columns: dict[str, NDArray[Any]]) -> Iterator[dict[str, torch.Tensor]]:
         """Advantages over the fragment, then `num_epochs` shuffled passes in equal parts."""
@@ -87,21 +94,30 @@ class BatchedPPOLearner(GuardedLearner, PPOLearner):
         policy_loss = -torch.minimum(advantages * ratio, advantages * clipped).mean()
         value_loss = (net.compute_values(batch) - batch[Postprocessing.VALUE_TARGETS]).square().mean()
         mean_entropy = entropy.mean()
-        weight = self.entropy_coeff_schedulers_per_module[module_id].get_current_value()
         kl = ((ratio - 1.0) - log_ratio).mean()  # Schulman's low-variance estimate
         self.note(policy_loss, value_loss, mean_entropy, kl, (ratio != clipped).float().mean())
-        return policy_loss + self.config.vf_loss_coeff * value_loss - weight * mean_entropy
+        return policy_loss + self.config.vf_loss_coeff * value_loss - self._entropy_weight * mean_entropy
 
     def _update_module_kl_coeff(self, *, module_id: str, config: Any, kl_loss: float) -> None:
         raise NotImplementedError("the loss has no KL term; use_kl_loss stays False")
 
 
 class BatchedPPOConfig(BatchedConfig, PPOConfig):
-    """RLlib's PPO settings with the batched path; `max_grad_norm` replaces `grad_clip`."""
+    """RLlib's PPO settings with the batched path; `max_grad_norm` replaces `grad_clip`.
+
+    `lr` and `entropy_coeff` move linearly to `lr_final` and `entropy_final` over `schedule_rows` sampled rows.
+    """
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or BatchedPPO)
         self.use_kl_loss = False
+        self.schedules(lr=(1e-3, 1e-4), entropy=(0.03, 0.001), rows=1_000_000)
+
+    def schedules(self, *, lr: tuple[float, float], entropy: tuple[float, float], rows: int) -> BatchedPPOConfig:
+        """Set first and last value of learning rate and entropy weight, and the rows over which they move."""
+        (self.lr, self.lr_final), (self.entropy_coeff, self.entropy_final) = lr, entropy
+        self.schedule_rows = rows
+        return self
 
     def get_default_learner_class(self) -> type:
         return BatchedPPOLearner

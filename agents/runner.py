@@ -134,16 +134,19 @@ class BatchedEnvRunner(RunnerDeviceMixin, SingleAgentEnvRunner):
         noise = torch.from_numpy(module.draw_noise(self._rng, (steps, self.num_envs), sampled)).to(device)
         out = _empty_rollout(self.num_envs, steps, env.single_observation_space.shape, module.head)
         ends: list[dict[str, NDArray[np.float64]]] = []
+        logps: list[torch.Tensor] = []  # stay on the device until the fragment is done: each copy is a wait
         for t in range(steps):
             actions, logp = module.explore(torch.from_numpy(lanes.observations).to(device), noise[t], sampled)
             out.observations[:, t], out.valid[:, t] = lanes.observations, ~lanes.ended
-            out.actions[:, t], out.logp[:, t] = actions.cpu().numpy(), logp.cpu().numpy()
+            out.actions[:, t] = actions.cpu().numpy()
+            logps.append(logp)
             observations, rewards, terminated, truncated, infos = env.step(module.head.to_env(out.actions[:, t]))
             out.rewards[:, t], out.terminated[:, t], out.truncated[:, t] = rewards, terminated, truncated
             lanes.advance(observations, rewards, terminated, truncated)
             if lanes.ended.any():
                 ends.append(lanes.pop_episodes(infos))
         out.observations[:, steps] = lanes.observations
+        out.logp[:] = torch.stack(logps, 1).cpu().numpy()
         out.episodes = {name: np.concatenate([end[name] for end in ends]) for name in (ends[0] if ends else ())}
         return out
 

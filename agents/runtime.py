@@ -85,14 +85,17 @@ def _ppo(agent: AgentConfig, side_column: int | None) -> BatchedPPOConfig:
         }
     )
     config.training(
-        lr=_schedule(ppo.learning_rate, ppo.learning_rate_final, agent),
-        entropy_coeff=_schedule(ppo.entropy, ppo.entropy_final, agent),
         train_batch_size_per_learner=rows,
         minibatch_size=min(ppo.minibatch, rows),
         num_epochs=ppo.epochs,
         lambda_=ppo.gae_lambda,
         clip_param=ppo.clip,
         vf_loss_coeff=ppo.value_weight,
+    )
+    config.schedules(
+        lr=(ppo.learning_rate, ppo.learning_rate_final),
+        entropy=(ppo.entropy, ppo.entropy_final),
+        rows=agent.iterations * rows,
     )
     config.max_grad_norm = ppo.max_grad_norm
     return config
@@ -127,8 +130,3 @@ def _ddpg(agent: AgentConfig, side_column: int | None) -> DDPGConfig:
         max_grad_norm=ddpg.max_grad_norm,
     )
     return config
-
-
-def _schedule(first: float, last: float, agent: AgentConfig) -> list[list[float]]:
-    """RLlib's piecewise linear schedule over the rows of the whole run."""
-    return [[0, first], [agent.iterations * agent.rows_per_iteration, last]]

@@ -1,0 +1,147 @@
+"""One policy, four ways to ask it: the trained module, a checkpoint, an ONNX file, and both in the backtest."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from ray.rllib.core.columns import Columns
+
+from agents.export import check_parity, export_policy_onnx
+from agents.modules import DDPGModule, PPOModule
+from agents.policy import OnnxPolicy, TorchPolicy, load_policy
+from agents.policy_spec import PolicySpec, space_fields
+from data_pipeline.errors import InputError
+from envs.actions import action_space
+from envs.config import MarketConfig
+
+COLUMNS = tuple(f"column_{number}" for number in range(6))
+KINDS = [("ppo", "discrete"), ("ppo", "multi_discrete"), ("ppo", "continuous"), ("ddpg", "continuous")]
+SETTINGS = {
+    "hidden": [12, 8],
+    "side_column": 2,
+    "flat_bias": 0.3,
+    "hold_bias": 0.4,
+    "hold_mean": 0.5,
+    "log_std": -0.5,
+    "twin_critics": True,
+}
+
+
+def module_and_policy(algorithm: str, mode: str) -> tuple[torch.nn.Module, TorchPolicy]:
+    """A module with weights far from the quiet ones it starts with, and the policy made of its weights."""
+    torch.manual_seed(0)
+    market = MarketConfig(action_mode=mode)
+    space = action_space(market)
+    kind = PPOModule if algorithm == "ppo" else DDPGModule
+    observations = gym.spaces.Box(-np.inf, np.inf, (len(COLUMNS),), np.float32)
+    module = kind(observation_space=observations, action_space=space, model_config=SETTINGS)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.normal_(0.0, 0.4)
+    spec = PolicySpec(
+        algorithm, (12, 8), **space_fields(space), observation_columns=COLUMNS, market=asdict(market), iteration=7
+    )
+    return module, TorchPolicy(spec, {name: value.numpy() for name, value in module.state_dict().items()})
+
+
+@pytest.mark.parametrize(("algorithm", "mode"), KINDS)
+def test_checkpoint_and_onnx_act_like_the_module(algorithm: str, mode: str, tmp_path: Path) -> None:
+    module, policy = module_and_policy(algorithm, mode)
+    checkpoint = tmp_path / "checkpoint"
+    checkpoint.mkdir()
+    policy.save(checkpoint)
+    path = export_policy_onnx(checkpoint, tmp_path / "policy.onnx")
+    loaded, onnx = load_policy(checkpoint), load_policy(path)
+    assert loaded.spec == onnx.spec == policy.spec
+    rng = np.random.default_rng(1)
+    space = policy.spec.action_space
+    for count in (1, 5, 300):
+        rows = rng.standard_normal((count, len(COLUMNS)), dtype=np.float32) * 2.0
+        with torch.no_grad():
+            outputs = module._forward({Columns.OBS: torch.from_numpy(rows)})
+        if algorithm == "ppo":
+            wanted = module.head.to_env(module.head.greedy(outputs[Columns.ACTION_DIST_INPUTS]).numpy())
+        else:
+            wanted = module.head.to_env(outputs[Columns.ACTIONS].numpy())
+        for found in (loaded.act(rows), onnx.act(rows)):
+            assert found.dtype == wanted.dtype
+            assert all(space.contains(row) for row in found)
+            if found.dtype == np.float32:
+                np.testing.assert_allclose(found, wanted, atol=1e-5)
+            else:
+                np.testing.assert_array_equal(found, wanted)
+    assert len(np.unique(loaded.act(rows), axis=0)) > 1  # not a constant that anything would equal
+
+
+def test_export_refuses_a_file_that_disagrees(tmp_path: Path) -> None:
+    _, policy = module_and_policy("ppo", "discrete")
+    (tmp_path / "checkpoint").mkdir()
+    policy.save(tmp_path / "checkpoint")
+    path = export_policy_onnx(tmp_path / "checkpoint", tmp_path / "policy.onnx")
+    with torch.no_grad():
+        next(policy.network.parameters()).mul_(1.01)
+    with pytest.raises(ArithmeticError, match="outputs differ from torch by"):
+        check_parity(policy, path)
+
+
+def test_an_onnx_policy_needs_no_torch(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    _, policy = module_and_policy("ppo", "discrete")
+    (tmp_path / "checkpoint").mkdir()
+    policy.save(tmp_path / "checkpoint")
+    path = export_policy_onnx(tmp_path / "checkpoint", tmp_path / "policy.onnx")
+    code = (
+        "import sys, numpy as np; from agents.policy import load_policy;"
+        f"shape = load_policy({str(path)!r}).act(np.zeros((2, 6), np.float32)).shape;"
+        "print(shape, 'torch' in sys.modules, 'ray' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "(2,) False False"
+
+
+def test_bad_files_and_observations_are_refused(tmp_path: Path) -> None:
+    _, policy = module_and_policy("ppo", "discrete")
+    with pytest.raises(InputError, match=r"shape \(3, 5\), the policy takes \(N, 6\)"):
+        policy.act(np.zeros((3, 5), np.float32))
+    with pytest.raises(InputError, match="no such file"):
+        load_policy(tmp_path / "missing.onnx")
+    (tmp_path / "bad.onnx").write_bytes(b"not a model")
+    with pytest.raises(InputError, match="not a policy"):
+        OnnxPolicy(tmp_path / "bad.onnx")
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    policy.save(folder)
+    weights = folder / "policy.npz"
+    weights.write_bytes(weights.read_bytes()[:200])
+    with pytest.raises(InputError, match="cannot be used"):
+        load_policy(folder)
+    spec = json.loads((folder / "policy.json").read_text())
+    del spec["hidden"]
+    (folder / "policy.json").write_text(json.dumps(spec))
+    with pytest.raises(InputError, match="field 'hidden' is missing"):
+        load_policy(folder)
+
+
+@pytest.mark.parametrize("mode", ["discrete", "multi_discrete", "continuous"])
+def test_an_untrained_policy_stays_flat_and_keeps_what_it_holds(mode: str) -> None:
+    torch.manual_seed(0)
+    space = action_space(MarketConfig(action_mode=mode))
+    observations = gym.spaces.Box(-np.inf, np.inf, (len(COLUMNS),), np.float32)
+    settings = {**SETTINGS, "flat_bias": 2.0, "hold_bias": 4.0, "hold_mean": 0.8}
+    module = PPOModule(observation_space=observations, action_space=space, model_config=settings)
+    rows = torch.randn(50, len(COLUMNS))
+    for side in (0.0, 1.0, -1.0):
+        rows[:, 2] = side
+        first = module.head.greedy(module._forward({Columns.OBS: rows})[Columns.ACTION_DIST_INPUTS])[:, 0].detach()
+        if mode == "continuous":
+            assert torch.all((first - 0.8 * side).abs() < MarketConfig().dead_zone)
+        else:
+            assert torch.all(first == {0.0: 0, 1.0: 1, -1.0: 2}[side])
