@@ -11,6 +11,7 @@ are every SQL statement that writes, every fsync, rename, unlink and every Parqu
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import json
 import os
 import signal
@@ -30,6 +31,8 @@ from data_pipeline.download.config import DownloadConfig
 from data_pipeline.download.run import download
 from data_pipeline.store.ledger import Ledger
 from tests.emulator.network import REST_HOSTS, Network
+
+HANGS_AFTER_S = 20.0
 
 
 class Points:
@@ -108,6 +111,7 @@ def serve(settings: dict[str, Any]) -> None:
         child = os.fork()
         if child == 0:
             os.close(reader)
+            faulthandler.dump_traceback_later(HANGS_AFTER_S, exit=True)  # a hang is told, not waited for
             try:
                 answer = json.dumps({"points": work(settings, job)})
             except BaseException as error:

@@ -150,3 +150,10 @@ def test_a_storm_of_all_faults_at_once(lab: Lab) -> None:
     assert len(set(lab.faults.struck)) > 6
     assert outcome.missing == 0
     assert_right(lab)
+
+
+def test_an_empty_answer_about_the_first_bar_is_not_believed_at_once(lab: Lab) -> None:
+    lab.faults.add(Fault("empty_list"))
+    lab.download()
+    assert lab.faults.struck == ["empty_list"]
+    assert_right(lab)

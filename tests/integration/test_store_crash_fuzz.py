@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,16 +31,8 @@ from tests.emulator.lab import FEBRUARY, HOUR, JANUARY, Lab, hourly
 from tests.emulator.server import serving
 
 pytestmark = pytest.mark.slow
-STORM = (
-    "500",
-    "html",
-    "reset_before",
-    "reset_mid_body",
-    "truncated_json",
-    "duplicate_bar",
-    "missing_bars",
-    "empty_list",
-)
+# without faults that agree with themselves when they strike twice: those have tests of their own
+STORM = ("500", "html", "reset_before", "reset_mid_body", "truncated_json", "duplicate_bar", "misaligned_bar")
 
 
 class Bench:
@@ -49,7 +42,10 @@ class Bench:
         self.folder = folder
         # January comes from the archive, February is sealed from REST, some days of March stay hot
         self.listing = hourly(hours=24 * 66, missing=frozenset({100, 101, 1000}))
-        self.lab = Lab(folder / "clean", [self.listing], self.listing.source.stop_ms + HOUR)
+        self.lab = Lab(folder / "clean", [self.listing], self.listing.source.stop_ms + HOUR // 2)
+        began, opened = self.lab.now_ms / 1000, time.monotonic()
+        # a clock that goes: hundreds of runs in one minute that never ends would use its weight up
+        self.lab.core.clock = lambda: began + time.monotonic() - opened
         self.lab.archive.put_bars(self.listing, "1h", "2024-01", JANUARY, FEBRUARY)
         self.truth = self.listing.source.table()
         self.kills = 0
