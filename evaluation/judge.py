@@ -60,14 +60,14 @@ def judge_run(
     parts = []
     for number, (symbol, test) in enumerate(zip(symbols, tests, strict=True)):
         step(0.5 + 0.4 * number / len(symbols), f"baselines of {symbol.symbol}")
-        result, orders = outcomes[chosen][number]
+        outcome, orders = outcomes[chosen][number]
         parts.append(
             symbol_data(
                 symbol,
                 test,
                 markets[symbol.symbol],
                 predictions[symbol.symbol],
-                result,
+                outcome,
                 orders,
                 config,
                 market_config,
@@ -77,7 +77,7 @@ def judge_run(
     kind = config.market if config.synthetic else ("from file" if synthetic else "")
     names = [symbol.symbol for symbol in symbols]
     subject = " ".join([*(["SYNTHETIC", kind] if kind else []), *names])
-    results = [[result for result, _ in outcome] for outcome in outcomes]
+    results = [[backtest for backtest, _ in of_seed] for of_seed in outcomes]
     trials = log_trials(config, results, subject, run.path.parent / TRIALS, identity)
     seeds = tuple(
         SeedData(config.seed + number, number == chosen, tuple(result)) for number, result in enumerate(results)

@@ -26,15 +26,14 @@ def build_market(symbol: SymbolRows, predictions: Predictions, folder: Path) -> 
     The scaler is fitted on the training rows that have predictions. Raises InputError when there are none.
     """
     rows = observation_rows(symbol.features, predictions.values)
-    complete = np.isfinite(rows).all(axis=1)
-    complete[symbol.split.train :] = False
+    complete = np.isfinite(rows).all(axis=1) & (np.arange(len(rows)) < symbol.split.train)
     if not complete.any():
         raise InputError(
             f"none of the {symbol.split.train} training bars has features and predictions",
             where=symbol.symbol,
             remedy="give more bars, or a larger --train-fraction",
         )
-    scaler = Scaler.fit(rows, complete)
+    scaler = Scaler.fit(rows, np.asarray(complete))
     columns = (*symbol.feature_names, *predictions.columns)
     market = Market.build(symbol.bars, scaler.transform(rows), columns, symbol.instrument, INTERVAL_MS)
     target = market.save(folder / symbol.slug)

@@ -1,6 +1,8 @@
 """Check a store: hashes, holes, accepted gaps and the quality of every symbol's bars. Example:
 
     python -m scripts.check_data --store data/store
+
+Exit code 1 says that something is damaged or was never fetched.
 """
 
 from __future__ import annotations
