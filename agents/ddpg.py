@@ -35,6 +35,9 @@ class DDPGLearner(GuardedLearner):
     def build(self) -> None:
         super().build()
         self._critic_steps = 0
+        pairs = self._net.get_target_network_pairs()
+        self._sources = [parameter for live, _ in pairs for parameter in live.parameters()]
+        self._targets = [parameter for _, target in pairs for parameter in target.parameters()]
 
     @classmethod
     def rl_module_required_apis(cls) -> list[type]:
@@ -53,7 +56,7 @@ class DDPGLearner(GuardedLearner):
             self.register_optimizer(
                 module_id=module_id,
                 optimizer_name=name,
-                optimizer=torch.optim.Adam(parameters),
+                optimizer=torch.optim.Adam(parameters, fused=True),
                 params=parameters,
                 lr_or_lr_schedule=rate,
             )
@@ -90,8 +93,7 @@ class DDPGLearner(GuardedLearner):
     def after_step(self) -> None:
         if self._policy_due:
             with torch.no_grad():
-                for live, target in self._net.get_target_network_pairs():
-                    torch._foreach_lerp_(list(target.parameters()), list(live.parameters()), self.config.tau)
+                torch._foreach_lerp_(self._targets, self._sources, self.config.tau)
 
     def get_state(self, components: Any = None, *, not_components: Any = None, **kwargs: Any) -> dict[str, Any]:
         return super().get_state(components, not_components=not_components, **kwargs) | {"steps": self._critic_steps}

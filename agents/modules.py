@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -21,10 +21,17 @@ from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 from torch import nn
 
 from agents.heads import ActionHead, CategoricalHead, GaussianHead, action_head
-from agents.networks import QUIET_GAIN, PolicyBody, mlp
+from agents.networks import QUIET_GAIN, PolicyBody, constant_forward, mlp
 
 
-class PPOModule(TorchRLModule, InferenceOnlyAPI, ValueFunctionAPI):
+class _Module(TorchRLModule):
+    """RLlib walks the whole module to set training mode before every step; nothing here has two modes."""
+
+    def forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        return self._forward_train(batch, **kwargs)
+
+
+class PPOModule(_Module, InferenceOnlyAPI, ValueFunctionAPI):
     """Policy and value networks with separate trunks.
 
     `model_config` holds `hidden` (widths), `log_std` (initial, for boxes), and how an untrained policy trades when
@@ -67,6 +74,8 @@ class PPOModule(TorchRLModule, InferenceOnlyAPI, ValueFunctionAPI):
             outputs = torch.cat([outputs, self.log_std.expand_as(outputs)], -1)
         return {Columns.ACTION_DIST_INPUTS: outputs}
 
+    _forward_train = _forward
+
     def draw_noise(self, rng: np.random.Generator, shape: tuple[int, ...], sampled: int) -> NDArray[np.float32]:
         """Noise for `explore`, drawn for a whole fragment at once: (*shape, noise size)."""
         return self.head.noise(rng, shape)
@@ -90,7 +99,7 @@ def _categorical(head: CategoricalHead, space: gym.Space) -> type:
     return TorchMultiCategorical.get_partial_dist_cls(space=space, input_lens=list(head.sizes))
 
 
-class DDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
+class DDPGModule(_Module, InferenceOnlyAPI, TargetNetworkAPI):
     """A tanh policy, one or two critics, and their targets. Actions are in units of half the range, in [-1, 1].
 
     `model_config` holds `hidden` (widths), `twin_critics`, and the exploration: `warmup_rows` of uniform actions, then
@@ -155,10 +164,9 @@ class DDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
         observations, actions = batch[Columns.OBS], batch[Columns.ACTIONS]
         stored = torch.cat([observations, actions], -1)
         own = torch.cat([observations, self.pi(observations)], -1)
-        constant = {name: value.detach() for name, value in self.critics[0].named_parameters()}
         return {
             "q": [critic(stored).squeeze(-1) for critic in self.critics],
-            "q_policy": torch.func.functional_call(self.critics[0], constant, (own,)).squeeze(-1),
+            "q_policy": constant_forward(cast(nn.Sequential, self.critics[0]), own).squeeze(-1),
         }
 
     @torch.no_grad()

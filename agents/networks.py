@@ -6,13 +6,14 @@ import math
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 QUIET_GAIN = 0.01  # of a last layer: first outputs are nearly the same for every observation
 
 
 def mlp(inputs: int, hidden: Sequence[int], outputs: int, *, gain: float) -> nn.Sequential:
-    """Fully connected network with tanh between layers.
+    """Fully connected network with ReLU between layers.
 
     Hidden layers start orthogonal, which keeps signals of size one; the last layer starts orthogonal times `gain`
     with no bias, so that a small gain makes the first outputs nearly zero whatever the input.
@@ -20,9 +21,19 @@ def mlp(inputs: int, hidden: Sequence[int], outputs: int, *, gain: float) -> nn.
     layers: list[nn.Module] = []
     width = inputs
     for size in hidden:
-        layers += [_linear(width, size, math.sqrt(2.0)), nn.Tanh()]
+        layers += [_linear(width, size, math.sqrt(2.0)), nn.ReLU()]
         width = size
     return nn.Sequential(*layers, _linear(width, outputs, gain))
+
+
+def constant_forward(network: nn.Sequential, inputs: torch.Tensor) -> torch.Tensor:
+    """`network(inputs)` with gradients for the inputs only: the weights count as constants."""
+    for layer in network:
+        if isinstance(layer, nn.Linear):
+            inputs = F.linear(inputs, layer.weight.detach(), layer.bias.detach())
+        else:
+            inputs = layer(inputs)
+    return inputs
 
 
 def _linear(inputs: int, outputs: int, gain: float) -> nn.Linear:

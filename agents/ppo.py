@@ -35,7 +35,7 @@ class BatchedPPOLearner(GuardedLearner, PPOLearner):
 
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
         parameters = self.get_parameters(self.module[module_id])
-        optimizer = torch.optim.Adam(parameters, lr=self.config.lr)
+        optimizer = torch.optim.Adam(parameters, lr=self.config.lr, fused=True)
         self.register_optimizer(module_id=module_id, optimizer=optimizer, params=parameters)
 
     def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:

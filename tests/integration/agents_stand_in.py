@@ -109,7 +109,7 @@ def run(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         kwargs["device"] = "cpu" if ours else kwargs["device"]
     result = function(*tree_map(held, args), **kwargs)
     if name.endswith("_") and not name.endswith("__"):  # in place: the caller wants the very tensor it passed
-        return None if name.startswith("_foreach_") else args[0]
+        return args[0] if function._schema.returns else None
     if not ours:
         return result
     return tree_map(lambda each: StandInTensor(each) if isinstance(each, torch.Tensor) else each, result)

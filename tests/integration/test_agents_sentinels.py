@@ -72,7 +72,7 @@ def daily(values: NDArray[np.float64]) -> NDArray[np.float64]:
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize(
     ("algorithm", "mode", "iterations", "share"),
-    [("ppo", "discrete", 40, 0.6), ("ppo", "multi_discrete", 50, 0.6), ("ddpg", "continuous", 60, 0.4)],
+    [("ppo", "discrete", 40, 0.6), ("ppo", "multi_discrete", 60, 0.6), ("ddpg", "continuous", 60, 0.4)],
 )
 def test_finds_the_planted_edge(
     algorithm: str, mode: str, iterations: int, share: float, seed: int, tmp_path: Path
@@ -91,7 +91,7 @@ def test_finds_the_planted_edge(
 @pytest.mark.parametrize(("algorithm", "mode", "iterations"), [("ppo", "discrete", 30), ("ddpg", "continuous", 30)])
 def test_finds_nothing_where_nothing_is(algorithm: str, mode: str, iterations: int, tmp_path: Path) -> None:
     market_config = MarketConfig(action_mode=mode)  # type: ignore[arg-type]
-    config = agent_preset(algorithm, iterations=iterations, device="cpu", validate_every=0)  # type: ignore[arg-type]
+    config = agent_preset(algorithm, iterations=iterations, device="cpu", validate_every=10)  # type: ignore[arg-type]
     market, result = trained_on_unseen_days("no_edge", 0, config, market_config, tmp_path)
     net = daily(np.diff(np.log(result.equity[:, 0]), prepend=math.log(result.initial_capital[0])))
     gross = np.zeros(len(market))
