@@ -96,11 +96,11 @@ def run_experiment(config: ExperimentConfig, console: Console | None = None) -> 
                 identity=identity,
                 step=stage.at,
             )
-            chosen = next(seed.seed for seed in data.seeds if seed.chosen) - config.seed
-            export_policy_onnx(trained[chosen].best_checkpoint, path / "policy.onnx")
             summary = summary_dict(data)
             write_json(path / "summary.json", summary)
             write_report(data, path / "report.html")
+            chosen = next(seed.seed for seed in data.seeds if seed.chosen) - config.seed
+            export_policy_onnx(trained[chosen].best_checkpoint, path / "policy.onnx")
         if config.track:
             with stages.stage("MLflow") as stage:
                 stage.at(1, track_run(config.track, path, jsonable(config), summary))
