@@ -90,6 +90,19 @@ def test_export_refuses_a_file_that_disagrees(tmp_path: Path) -> None:
         check_parity(policy, path)
 
 
+def test_a_confident_policy_is_judged_relative_to_its_outputs(tmp_path: Path) -> None:
+    _, policy = module_and_policy("ppo", "discrete")
+    with torch.no_grad():
+        for parameter in policy.network.parameters():
+            parameter.mul_(8.0)  # logits in the hundreds, where float32 is coarser than 1e-5
+    (tmp_path / "checkpoint").mkdir()
+    policy.save(tmp_path / "checkpoint")
+    rows = torch.randn(256, len(COLUMNS), generator=torch.Generator().manual_seed(0)) * 3.0
+    with torch.inference_mode():
+        assert policy.network(rows)[1].abs().max() > 100.0
+    assert export_policy_onnx(tmp_path / "checkpoint", tmp_path / "policy.onnx").is_file()
+
+
 def test_an_onnx_policy_needs_no_torch(tmp_path: Path) -> None:
     import subprocess
     import sys
