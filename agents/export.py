@@ -74,11 +74,12 @@ def check_parity(policy: TorchPolicy, path: Path) -> None:
         with torch.inference_mode():
             actions, outputs = (each.numpy() for each in policy.network(torch.from_numpy(rows)))
         found_actions, found_outputs = session.run(["actions", "outputs"], {"observations": rows})
-        _compare("outputs", outputs, found_outputs, TOLERANCE)
-        _compare("actions", actions, found_actions, TOLERANCE if actions.dtype == np.float32 else 0.0)
+        compare("outputs", outputs, found_outputs, TOLERANCE)
+        compare("actions", actions, found_actions, TOLERANCE if actions.dtype == np.float32 else 0.0)
 
 
-def _compare(name: str, wanted: NDArray[np.generic], found: NDArray[np.generic], tolerance: float) -> None:
+def compare(name: str, wanted: NDArray[np.generic], found: NDArray[np.generic], tolerance: float) -> None:
+    """ArithmeticError when arrays differ in shape or by more than `tolerance` of their size (at least of one)."""
     if wanted.shape != found.shape:
         raise ArithmeticError(f"exported policy: {name} have shape {found.shape}, in torch {wanted.shape}")
     exact, other = wanted.astype(np.float64), found.astype(np.float64)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from ray.rllib.core.columns import Columns
 
-from agents.export import check_parity, export_policy_onnx
+from agents.export import TOLERANCE, check_parity, compare, export_policy_onnx
 from agents.modules import DDPGModule, PPOModule
 from agents.policy import OnnxPolicy, TorchPolicy, load_policy
 from agents.policy_spec import PolicySpec, space_fields
@@ -90,17 +90,15 @@ def test_export_refuses_a_file_that_disagrees(tmp_path: Path) -> None:
         check_parity(policy, path)
 
 
-def test_a_confident_policy_is_judged_relative_to_its_outputs(tmp_path: Path) -> None:
-    _, policy = module_and_policy("ppo", "discrete")
-    with torch.no_grad():
-        for parameter in policy.network.parameters():
-            parameter.mul_(8.0)  # logits in the hundreds, where float32 is coarser than 1e-5
-    (tmp_path / "checkpoint").mkdir()
-    policy.save(tmp_path / "checkpoint")
-    rows = torch.randn(256, len(COLUMNS), generator=torch.Generator().manual_seed(0)) * 3.0
-    with torch.inference_mode():
-        assert policy.network(rows)[1].abs().max() > 100.0
-    assert export_policy_onnx(tmp_path / "checkpoint", tmp_path / "policy.onnx").is_file()
+@pytest.mark.parametrize(("size", "error", "agrees"), [(500.0, 1e-3, True), (500.0, 1e-2, False), (0.5, 3e-5, False)])
+def test_outputs_are_compared_relative_to_their_size(size: float, error: float, agrees: bool) -> None:
+    wanted = np.array([[0.1, size]], np.float32)
+    found = wanted + np.array([[0.0, error]], np.float32)
+    if agrees:  # a confident policy's logits: float32 itself is coarser than 1e-5 there
+        compare("outputs", wanted, found, TOLERANCE)
+    else:
+        with pytest.raises(ArithmeticError, match="outputs differ"):
+            compare("outputs", wanted, found, TOLERANCE)
 
 
 def test_an_onnx_policy_needs_no_torch(tmp_path: Path) -> None:
