@@ -41,6 +41,7 @@ class BatchedConfig(AlgorithmConfig):
         self.learner_device = "cpu"
         self.sampling_device = "cpu"
         self.max_grad_norm = 0.5
+        self.reset_options: dict[str, Any] | None = None  # handed to the environment's first reset
 
     def devices(self, *, learner: str, runner: str) -> BatchedConfig:
         """Set where learners and runners compute, by resolvable names (see `agents.devices.resolve_device`)."""

@@ -19,7 +19,7 @@ from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from ray.rllib.core.learner.training_data import TrainingData
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_TRAINED, NUM_ENV_STEPS_TRAINED_LIFETIME
 
-from agents.devices import LearnerDeviceMixin
+from agents.devices import LearnerDeviceMixin, load_ipex
 
 GRADIENT_NORM = "gradient_norm"
 SKIPPED_UPDATES = "skipped_updates"  # counted over the learner's life; 0 on a healthy run
@@ -35,6 +35,7 @@ class GuardedLearner(LearnerDeviceMixin, TorchLearner):
     figure_names: tuple[str, ...] = ()
 
     def build(self) -> None:
+        load_ipex(self._device)
         super().build()
         self._rng = np.random.default_rng(self.config.seed)
         self._skipped = 0

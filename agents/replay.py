@@ -87,8 +87,9 @@ class ReplayRing:
         return flat
 
     def get_state(self) -> dict[str, Any]:
-        """Contents, position and random state."""
-        arrays = {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        """Contents (only the rows in use), position and random state."""
+        used = self.steps if self.filled == self.steps - 1 else self.head + 1
+        arrays = {name: value[:used] for name, value in vars(self).items() if isinstance(value, np.ndarray)}
         return {**arrays, "head": self.head, "filled": self.filled, "rng": self._rng.bit_generator.state}
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -97,6 +98,6 @@ class ReplayRing:
             if name == "rng":
                 self._rng.bit_generator.state = value
             elif isinstance(value, np.ndarray):
-                getattr(self, name)[...] = value
+                getattr(self, name)[: len(value)] = value
             else:
                 setattr(self, name, value)

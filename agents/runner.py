@@ -153,7 +153,7 @@ class BatchedEnvRunner(RunnerDeviceMixin, SingleAgentEnvRunner):
     def _start(self) -> _Lanes:
         """The lanes as the last fragment left them, or freshly reset."""
         if self._lanes is None:
-            observations, _ = self.env.reset(seed=self._seed)
+            observations, _ = self.env.reset(seed=self._seed, options=self.config.reset_options)
             self._lanes = _Lanes(
                 np.ascontiguousarray(observations, np.float32),
                 np.zeros(self.num_envs, np.bool_),

@@ -41,6 +41,7 @@ def rllib_config(
     env_config: dict[str, Any],
     *,
     side_column: int | None = None,
+    reset_options: dict[str, Any] | None = None,
 ) -> BatchedConfig:
     """The RLlib configuration of a run; `build_algo()` on it makes the Algorithm.
 
@@ -51,12 +52,14 @@ def rllib_config(
         env_config: plain values that travel to the workers.
         side_column: observation column that tells the held side, for the policy's first habits (see
             `agents.modules`); None for environments without one.
+        reset_options: handed to the environment's first reset.
     """
     register_env(env, creator)
     learner = str(resolve_device(agent.device))
     runner = learner if agent.runner_device == "same" else str(resolve_device(agent.runner_device))
     config = _ppo(agent, side_column) if agent.algorithm == "ppo" else _ddpg(agent, side_column)
     config.devices(learner=learner, runner=runner)
+    config.reset_options = reset_options
     config.environment(env, env_config=env_config)
     config.env_runners(
         num_env_runners=agent.num_env_runners,

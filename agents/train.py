@@ -95,7 +95,14 @@ def train(
     columns = observation_columns(markets[0])
     env = {"markets": _market_folders(sources, run_dir), "config": env_config}
     start_ray()
-    setting = rllib_config(config, ENV_NAME, make_market_env, env, side_column=columns.index(SIDE_COLUMN))
+    setting = rllib_config(
+        config,
+        ENV_NAME,
+        make_market_env,
+        env,
+        side_column=columns.index(SIDE_COLUMN),
+        reset_options={"stagger": True},  # lanes end one by one, so that every iteration has episodes to tell of
+    )
     with _torch_threads(config.torch_threads):
         algorithm = setting.build_algo()
         try:
