@@ -30,7 +30,7 @@ def write_checkpoint(root: Path, iteration: int, write: Callable[[Path], None]) 
         iteration: training iterations done; one checkpoint per iteration, an existing one is left as it is.
         write: fills an empty folder.
     """
-    final = root / f"{PREFIX}{iteration:06d}"
+    final = path_of(root, iteration)
     if final.exists():
         return final
     partial = root / f".{final.name}.{os.getpid()}"
@@ -46,6 +46,11 @@ def write_checkpoint(root: Path, iteration: int, write: Callable[[Path], None]) 
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return final
+
+
+def path_of(root: Path, iteration: int) -> Path:
+    """Where the checkpoint after so many iterations is."""
+    return root / f"{PREFIX}{iteration:06d}"
 
 
 def prune(root: Path, keep: int) -> None:

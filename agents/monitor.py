@@ -14,6 +14,7 @@ from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, LEARNER_RESULTS, NUM_ENV
 from torch.utils.tensorboard import SummaryWriter
 
 from agents.algorithm import BatchedAlgorithm
+from data_pipeline.files import atomic_path
 
 HISTORY = "history.jsonl"
 TENSORBOARD = "tensorboard"
@@ -53,7 +54,8 @@ class Monitor:
     def __init__(self, run_dir: Path, iteration: int) -> None:
         self.path = run_dir / HISTORY
         self.history = [record for record in read_history(run_dir) if record["iteration"] <= iteration]
-        self.path.write_text("".join(_line(record) for record in self.history))
+        with atomic_path(self.path) as temporary:
+            temporary.write_text("".join(_line(record) for record in self.history))
         self._file = self.path.open("a")
         # purge_step tells TensorBoard to forget what an interrupted attempt wrote beyond this point.
         self._writer = SummaryWriter(str(run_dir / TENSORBOARD), purge_step=iteration + 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +33,7 @@ from envs.observation import observation_columns
 from envs.vector_env import ScalpingVectorEnv
 
 ENV_NAME = "ScalpingBracket"
+SCORE = "validation/return_log"
 SIDE_COLUMN = "account_side"
 MARKETS = "markets"
 Progress = Callable[[Record], None]
@@ -94,7 +96,7 @@ def train(
     record_identity(run_dir, env_config, config, markets, resume=resume)
     columns = observation_columns(markets[0])
     env = {"markets": _market_folders(sources, run_dir), "config": env_config}
-    start_ray()
+    start_ray(max(os.cpu_count() or 1, config.num_env_runners + 1))
     setting = rllib_config(
         config,
         ENV_NAME,
@@ -141,18 +143,22 @@ def _run(
         checkpoints.prune(root, config.checkpoints_kept)
         return path
 
+    whole = True  # the state is that after an iteration, not one within
     try:
+        _remember_best(root, monitor.history)
         last = save()
         while algorithm.iteration < config.iterations:
             with _interrupt_afterwards():
+                whole = False
                 record = iteration_record(algorithm, algorithm.train())
                 done = algorithm.iteration == config.iterations
                 best = None
                 if validation and (done or _due(config.validate_every, algorithm)):
                     record |= validate(policy(), validation, env_config)
-                    score, before = record["validation/return_log"], checkpoints.best_score(root)
+                    score, before = record[SCORE], checkpoints.best_score(root)
                     best = score if before is None or score > before else None
                 monitor.add(record)
+                whole = True
                 if done or best is not None or _due(config.checkpoint_every, algorithm):
                     last = save()
                 if best is not None:
@@ -160,12 +166,23 @@ def _run(
             if progress is not None:
                 progress(record)
     except KeyboardInterrupt:
-        save()
+        if whole:
+            save()
         raise
     finally:
         monitor.close()
     skipped = int(monitor.history[-1].get("learn/skipped_updates", 0.0)) if monitor.history else 0
     return TrainResult(run_dir, checkpoints.best_checkpoint(root) or last, last, monitor.history, skipped)
+
+
+def _remember_best(root: Path, history: Sequence[Record]) -> None:
+    """Mark the best checkpoint as the history tells it: a kill may have come between writing and marking it."""
+    scored = [(record[SCORE], -int(record["iteration"])) for record in history if SCORE in record]
+    if scored:
+        score, iteration = max(scored)
+        path = checkpoints.path_of(root, -iteration)
+        if path.is_dir():
+            checkpoints.mark_best(root, path, score)
 
 
 def _due(every: int, algorithm: BatchedAlgorithm) -> bool:
@@ -199,7 +216,7 @@ def validate(policy: TorchPolicy, markets: Sequence[Market], env_config: MarketC
     results = [Backtest(market, env_config, capitals=(capital,)).run(policy) for market in markets]
     curves = [result.equity[:, 0] for result in results]
     return {
-        "validation/return_log": float(np.mean([np.log(equity[-1] / capital) for equity in curves])),
+        SCORE: float(np.mean([np.log(equity[-1] / capital) for equity in curves])),
         "validation/trades": float(sum(result.trades.num_rows for result in results)),
         "validation/max_drawdown": float(max((1.0 - e / np.maximum.accumulate(e)).max() for e in curves)),
     }

@@ -150,15 +150,17 @@ def test_killed_at_any_time_it_goes_on(
     assert not list((tmp_path / checkpoints.FOLDER).glob(".*"))
 
 
+@pytest.mark.parametrize(("times", "newest"), [(1, 5), (2, 4)])
 def test_ctrl_c_within_an_iteration_waits_for_its_end(
-    market: Market, undisturbed: TrainResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    times: int, newest: int, market: Market, undisturbed: TrainResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The second one does not wait, and does not save what is half done."""
     from agents.algorithm import BatchedAlgorithm
 
     learn = BatchedAlgorithm.learn
 
     def learn_interrupted(self: BatchedAlgorithm, *arguments: Any, **options: Any) -> None:
-        if self.iteration == 2:
+        for _ in range(times if self.iteration == 4 else 0):
             os.kill(os.getpid(), signal.SIGINT)
         learn(self, *arguments, **options)
 
@@ -166,8 +168,12 @@ def test_ctrl_c_within_an_iteration_waits_for_its_end(
     with pytest.raises(KeyboardInterrupt):
         run(market, tmp_path)
     monkeypatch.undo()
-    assert checkpoints.newest_whole(tmp_path / checkpoints.FOLDER).name == "iteration-000003"
-    assert same_end(undisturbed, run(market, tmp_path, resume=True))
+    root = tmp_path / checkpoints.FOLDER
+    assert checkpoints.newest_whole(root).name == f"iteration-{newest:06d}"
+    (root / checkpoints.BEST).unlink()  # as if killed between writing the best checkpoint and marking it
+    resumed = run(market, tmp_path, resume=True)
+    assert same_end(undisturbed, resumed)
+    assert resumed.best_checkpoint.name == undisturbed.best_checkpoint.name
 
 
 def test_a_damaged_newest_checkpoint_is_passed_over(market: Market, undisturbed: TrainResult, tmp_path: Path) -> None:
