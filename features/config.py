@@ -3,7 +3,6 @@
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from math import inf
 
 from data_pipeline.errors import InputError
 
@@ -101,7 +100,7 @@ class TradeParameters:
     count_bins: int = 60
     """Time bins in its window."""
     propagator_exponent: float = 0.25
-    """Impact of a trade fades with the number of trades since, as (1 + lag / propagator_lag) ** -propagator_exponent."""
+    """Impact fades with the number of trades since, as (1 + lag / propagator_lag) ** -propagator_exponent."""
     propagator_lag: float = 20.0
     """Lag, in trades, from which on impact fades as a power."""
     propagator_memory: int = 1_000
@@ -130,7 +129,7 @@ class TradeParameters:
             refuse(f"large_quantile {self.large_quantile} is not between 0 and 1", "0.95 is the default")
         if not (self.hawkes_base > 0.0 and self.hawkes_self >= 0.0 and self.hawkes_cross >= 0.0):
             refuse("a Hawkes rate is negative, or the base is 0", "use base > 0, self >= 0 and cross >= 0")
-        if not self.hawkes_self + self.hawkes_cross < self.hawkes_decay < inf:
+        if not self.hawkes_self + self.hawkes_cross < self.hawkes_decay < math.inf:
             refuse(f"hawkes_decay {self.hawkes_decay} lets excitement explode", "use self + cross < decay")
         if not (self.count_ms >= 1 and self.count_bins >= 2):
             refuse(f"{self.count_bins} bins of {self.count_ms} ms are no window", "use 2 bins of 1 ms or more")
