@@ -167,3 +167,78 @@ class CrossParameters:
             refuse(f"horizons {horizons} do not increase from 1 or more", "for example (1, 5, 15)")
         if not 8 <= self.short < self.long:
             refuse(f"short {self.short} and long {self.long} do not fit", "use 8 <= short < long")
+
+
+@dataclass(frozen=True)
+class QuoteParameters:
+    """Windows of the level-1 features, as counts of quotes and as times; names carry the window they were made with."""
+
+    short: int = 50
+    """Short window, in quotes."""
+    long: int = 500
+    """Long window, in quotes; also the window of the mean depth that order flow is measured in."""
+    fast_ms: int = 1_000
+    """Fast time constant: a quote's weight falls by e in this many milliseconds."""
+    slow_ms: int = 10_000
+    """Slow time constant."""
+    imbalance_buckets: int = 10
+    """Buckets of equal width that the micro-price cuts the imbalance into."""
+    spread_ticks: int = 2
+    """Widest spread, in ticks, that is a state of its own in the micro-price."""
+    microprice_refit: int = 1_000
+    """Quotes between two fits of the micro-price, each on all quotes since the stretch began."""
+    max_silence_ms: int = 60_000
+    """A longer time without a quote starts everything afresh."""
+
+    def __post_init__(self) -> None:
+        def refuse(what: str, remedy: str) -> None:
+            raise InputError(what, where="QuoteParameters", remedy=remedy)
+
+        if not 8 <= self.short < self.long:
+            refuse(f"short {self.short} and long {self.long} do not fit", "use 8 <= short < long")
+        if not 1 <= self.fast_ms < self.slow_ms:
+            refuse(f"fast_ms {self.fast_ms} and slow_ms {self.slow_ms} do not fit", "use 1 <= fast < slow")
+        if not 2 <= self.imbalance_buckets * self.spread_ticks <= 100:
+            refuse(
+                f"{self.imbalance_buckets} buckets x {self.spread_ticks} spreads are not 2 .. 100 states",
+                "10 x 2 is the default",
+            )
+        if not (self.imbalance_buckets >= 1 and self.spread_ticks >= 1):
+            refuse("imbalance_buckets and spread_ticks must be positive", "10 and 2 are the defaults")
+        if not self.microprice_refit >= 1:
+            refuse(f"microprice_refit {self.microprice_refit} is not positive", "1000 is the default")
+        if not self.max_silence_ms >= 1:
+            refuse(f"max_silence_ms {self.max_silence_ms} is not positive", "60000 is the default")
+
+
+@dataclass(frozen=True)
+class BookParameters:
+    """Windows, in book updates, and sizes of the level-2 features; names carry the window they were made with."""
+
+    short: int = 20
+    """Short window, in updates; also the size of the buckets of order flow whose main component is followed."""
+    long: int = 200
+    """Long window, in updates; also the window of the mean depths that order flow and depth are measured in."""
+    near_bps: float = 10.0
+    """Depth counts as near up to this distance from the mid."""
+    sweep_notional: float = 100_000.0
+    """Size of the order whose cost is read off the book, in units of price times quantity."""
+    component_half_life: int = 100
+    """Buckets of order flow after which a bucket's weight in the main component has halved."""
+    max_silence_ms: int = 60_000
+    """A longer time without an update starts everything afresh."""
+
+    def __post_init__(self) -> None:
+        def refuse(what: str, remedy: str) -> None:
+            raise InputError(what, where="BookParameters", remedy=remedy)
+
+        if not 8 <= self.short < self.long:
+            refuse(f"short {self.short} and long {self.long} do not fit", "use 8 <= short < long")
+        if not 0.0 < self.near_bps < 10_000.0:
+            refuse(f"near_bps {self.near_bps} is no distance from the mid", "10 is the default")
+        if not 0.0 < self.sweep_notional < math.inf:
+            refuse(f"sweep_notional {self.sweep_notional} is no size", "100000 is the default")
+        if not self.component_half_life >= 1:
+            refuse(f"component_half_life {self.component_half_life} is not positive", "100 is the default")
+        if not self.max_silence_ms >= 1:
+            refuse(f"max_silence_ms {self.max_silence_ms} is not positive", "60000 is the default")
