@@ -4,7 +4,8 @@ import numpy as np
 
 from envs import lanes
 from envs.compiled import inlined
-from envs.fills import bracket_levels, market_price, order_quantity
+from envs.fills import order_quantity
+from features.brackets import bracket_levels, market_price
 
 EQUITY_FLOOR = 1e-3
 """Logarithms see at least this fraction of the initial capital: leverage can take equity below zero."""
@@ -56,7 +57,9 @@ def open_position(
     account[lanes.ENTRY_PRICE, i] = price
     account[lanes.ENTRY_MID, i] = mid
     account[lanes.ENTRY_FEE, i] = fee
-    take_profit, stop_loss = bracket_levels(price, side, order[1], order[2], terms)
+    take_profit, stop_loss = bracket_levels(
+        price, side, order[1], order[2], terms[lanes.TICK_NUMERATOR], terms[lanes.TICK_DENOMINATOR]
+    )
     account[lanes.TAKE_PROFIT, i] = take_profit
     account[lanes.STOP_LOSS, i] = stop_loss
     account[lanes.TTL, i] = order[3]

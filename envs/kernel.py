@@ -20,9 +20,9 @@ import numpy as np
 from envs import lanes
 from envs.accounting import close_position, mark_account, open_account, open_position, side_of
 from envs.compiled import inlined, kernel
-from envs.fills import bracket_exit
 from envs.observation import ACCOUNT_BOUND
 from envs.prefetch import prefetch_row
+from features.brackets import bracket_exit
 
 _LN_10 = math.log(10.0)
 

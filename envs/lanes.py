@@ -13,6 +13,7 @@ import numpy as np
 from data_pipeline.errors import InputError
 from data_pipeline.instruments import Instrument
 from envs.config import MarketConfig
+from features import brackets
 
 # Rows of LaneState.account, float64. Money in quote units, prices per base unit.
 CASH = 0  # initial capital - cost of what was bought + proceeds of what was sold - fees
@@ -75,8 +76,9 @@ TRADE_COLUMNS = 11
 ) = range(12)
 
 
-# Why a position was closed, float64 in a trade record, a name in the trades table.
-NO_EXIT, BY_TAKE_PROFIT, BY_STOP_LOSS, BY_SIGNAL, BY_TIME_OUT, BY_FORCE, BY_RUIN, BY_END = range(8)
+# Why a position was closed, float64 in a trade record, a name in the trades table; the first ones are the bracket's.
+NO_EXIT, BY_TAKE_PROFIT, BY_STOP_LOSS = brackets.NO_EXIT, brackets.BY_TAKE_PROFIT, brackets.BY_STOP_LOSS
+BY_SIGNAL, BY_TIME_OUT, BY_FORCE, BY_RUIN, BY_END = range(BY_STOP_LOSS + 1, BY_STOP_LOSS + 6)
 EXIT_REASONS = ("none", "take_profit", "stop_loss", "signal", "time_out", "forced", "ruin", "end")
 
 
