@@ -25,6 +25,26 @@ class BarParameters:
     """Span of the fast exponential average of taker flow; its weight on the newest bar is 2 / (span + 1)."""
     slow_span: int = 30
     """Span of the slow exponential average of taker flow."""
+    day: int = 1_440
+    """Bars of a day: the middle window of the HAR terms, and the season of volume and range."""
+    days: int = 7
+    """Days of a week: the long window of the HAR terms is so many days, and so many are compared for the season."""
+    lags: tuple[int, ...] = (2, 5, 10)
+    """Lags of the autocorrelations of returns beside lag 1, increasing."""
+    other_aggregations: tuple[int, ...] = (2, 15)
+    """Further q of the variance ratio, increasing; together with `aggregation` they also carry the Hurst exponent."""
+    macd: tuple[int, int, int] = (12, 26, 9)
+    """Spans of the fast, the slow and the signal average of Appel's MACD."""
+    fraction_orders: tuple[float, ...] = (0.4,)
+    """Orders d of the fractional differences, in (0, 1)."""
+    fraction_taps: int = 64
+    """Returns that a fractional difference reaches back."""
+    cusum_threshold: float = 5.0
+    """Sum of standardised returns, in σ, at which the CUSUM filter starts afresh."""
+    word: int = 3
+    """Signs to a word of the sign entropy."""
+    signs: int = 60
+    """Signs whose Lempel-Ziv complexity is counted, at most 64."""
 
     def __post_init__(self) -> None:
         def refuse(what: str, remedy: str) -> None:
@@ -41,6 +61,27 @@ class BarParameters:
             refuse(f"aggregation {self.aggregation} is not in 2 .. long / 4", f"use at most {self.long // 4}")
         if not 1 <= self.fast_span < self.slow_span:
             refuse(f"fast_span {self.fast_span} and slow_span {self.slow_span} do not fit", "use 1 <= fast < slow")
+        if self.day < 2 or self.days < 2:
+            refuse(f"day {self.day} and days {self.days} do not fit", "use 2 or more of each")
+        if any(not 2 <= k <= self.long // 4 for k in self.lags) or any(a >= b for a, b in pairwise(self.lags)):
+            refuse(f"lags {self.lags} do not increase within 2 .. long / 4", "for example (2, 5, 10)")
+        others = self.other_aggregations
+        if any(not 2 <= q <= self.long // 4 or q == self.aggregation for q in others) or not others:
+            refuse(f"other_aggregations {others} are not in 2 .. long / 4 beside aggregation", "for example (2, 15)")
+        if any(a >= b for a, b in pairwise(others)):
+            refuse(f"other_aggregations {others} do not increase", "for example (2, 15)")
+        if not 1 <= self.macd[0] < self.macd[1] or self.macd[2] < 1:
+            refuse(f"macd {self.macd} does not fit", "use 1 <= fast < slow and signal >= 1")
+        if any(not 0.0 < d < 1.0 for d in self.fraction_orders):
+            refuse(f"fraction_orders {self.fraction_orders} are not in (0, 1)", "for example (0.4,)")
+        if not 2 <= self.fraction_taps <= 256:
+            refuse(f"fraction_taps {self.fraction_taps} is not in 2 .. 256", "64 is usual")
+        if not 0.0 < self.cusum_threshold < math.inf:
+            refuse(f"cusum_threshold {self.cusum_threshold} is not positive", "5 is usual")
+        if not 1 <= self.word <= 5:
+            refuse(f"word {self.word} is not in 1 .. 5", "3 is usual")
+        if not 8 <= self.signs <= 64:
+            refuse(f"signs {self.signs} is not in 8 .. 64", "60 is usual")
 
 
 @dataclass(frozen=True)
