@@ -10,9 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data_pipeline.recording.aggregate import MINUTE_MS, Bar, TradeTape
+from data_pipeline.recording.aggregate import MINUTE_MS, Bar
 from data_pipeline.recording.book import BookBuilder, Rules
 from data_pipeline.recording.events import Depth, Trade, encode_line, parse_snapshot, read_log
+from data_pipeline.recording.tape import TradeTape
 from tests.emulator.stream import LiveBook
 
 FAULTS = st.lists(st.sampled_from(["send"] * 6 + ["lose", "repeat", "swap", "snapshot", "old snapshot"]), max_size=60)
@@ -100,7 +101,7 @@ def test_only_whole_minutes_become_bars_and_they_are_exact(
     order = sorted(set(range(200)) - lost, key=lambda number: number + delays.get(number, 0))
     order = [number for number in order for _ in range(2 if number in repeated else 1)]
     tape = TradeTape()
-    bars = [bar for number in order for bar in tape.push(trade(number))]
+    bars = [bar for number in order for bar in tape.push(trade(number))[1]]
     bars += tape.give_up()
     truth = plain_bars(range(200))
     opened = trade(order[0]).trade_time_ms // MINUTE_MS * MINUTE_MS
@@ -121,7 +122,7 @@ def test_minutes_without_trades_repeat_the_last_price() -> None:
     bars = [
         bar
         for number, time_ms in enumerate(times)
-        for bar in tape.push(Trade("BTCUSDT", 0, time_ms, number, f"10{number}", "1", False, True))
+        for bar in tape.push(Trade("BTCUSDT", 0, time_ms, number, f"10{number}", "1", False, True))[1]
     ]
     assert [(bar.open_time_ms, bar.trades, str(bar.open), str(bar.close)) for bar in bars] == [
         (60_000, 1, "101", "101"),
@@ -136,14 +137,18 @@ def test_trades_off_the_book_keep_the_ids_whole_and_stay_out_of_the_bar() -> Non
     bars = []
     for number, time_ms in enumerate((30_000, 70_000, 80_000, 130_000)):
         item = Trade("BTCUSDT", 0, time_ms, number, "100", "1", False, on_book=number != 2)
-        bars += tape.push(item)
+        bars += tape.push(item)[1]
     assert [(bar.open_time_ms, bar.trades) for bar in bars] == [(60_000, 1)]
 
 
 def test_absurd_stamp_does_not_make_a_million_bars() -> None:
     tape = TradeTape()
-    tape.push(trade(0))
-    assert tape.push(trade(1)._replace(trade_time_ms=1_700_000_000_000_000)) == []
+    for number in range(11):  # the first minute begins inside the recording and is none
+        tape.push(trade(number))
+    absurd = trade(11)._replace(trade_time_ms=1_700_000_000_000_000)
+    assert tape.push(absurd) == (absurd, [])
+    bars = [bar for number in range(12, 40) for bar in tape.push(trade(number))[1]]
+    assert [bar.open_time_ms // MINUTE_MS for bar in bars] == [2, 3], "it voids its own minute, not those after it"
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
