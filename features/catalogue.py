@@ -8,9 +8,10 @@ from typing import Any
 
 from data_pipeline.errors import InputError
 from features.bars.catalogue import BARS
+from features.quotes.catalogue import QUOTES
 from features.spec import FeatureSpec, Kind
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (BARS,)}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (BARS, QUOTES)}
 
 PRESETS: dict[str, dict[str, tuple[str, ...]]] = {
     "bars": {
