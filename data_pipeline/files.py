@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -9,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from data_pipeline.errors import InputError
 
 
 @contextmanager
@@ -28,6 +31,45 @@ def atomic_path(path: Path) -> Iterator[Path]:
         os.fsync(folder)  # without it a power cut may forget the rename
     finally:
         os.close(folder)
+
+
+def make_folders(folder: Path) -> None:
+    """Make `folder`, and sync each parent that got a new entry: a power cut must not forget a partition."""
+    missing = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    for entry in reversed(missing):
+        entry.mkdir(exist_ok=True)
+        parent = os.open(entry.parent, os.O_RDONLY)
+        try:
+            os.fsync(parent)
+        finally:
+            os.close(parent)
+
+
+@contextmanager
+def locked(path: Path, work: str) -> Iterator[None]:
+    """Hold the lock file `path` for this process; the end of the process, however it comes, gives it back.
+
+    Raises InputError, which calls the other process "another `work`", when one holds it.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.read(handle, 32).decode(errors="replace").strip()
+            raise InputError(
+                f"another {work} (process {owner or 'unknown'}) writes to this store",
+                where=str(path.parent),
+                remedy="wait for it, or use another folder",
+            ) from None
+        os.ftruncate(handle, 0)
+        os.write(handle, str(os.getpid()).encode())
+        yield
+    finally:
+        os.close(handle)
 
 
 def write_json(path: Path, value: Any) -> None:
