@@ -121,5 +121,6 @@ def correlation(x: Values, y: Values) -> float:
 
 def fading_mean(values: np.ndarray, span: int) -> float:
     """Mean with weights (1 - 1/span)^age: Wilder's average once its start is forgotten."""
+    values = values[-60 * span :]  # weights before are under e^-60
     weights = (1 - 1 / span) ** np.arange(len(values))[::-1]
     return math.fsum(weights * values) / math.fsum(weights)

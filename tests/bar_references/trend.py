@@ -28,8 +28,9 @@ def strength(x: History, w: int) -> float:
 
 
 def exponential(values: np.ndarray, span: int) -> np.ndarray:
-    average = [values[0]]
-    for value in values[1:]:
+    start = max(0, len(values) - 40 * span)  # the weight of where it starts is under e^-80
+    average = [values[start]] * (start + 1)
+    for value in values[start + 1 :]:
         average.append(average[-1] + 2 / (span + 1) * (value - average[-1]))
     return np.array(average)
 
@@ -104,11 +105,13 @@ def directional_movement(x: History, w: int) -> float:
 
 def directional_index(x: History, w: int) -> float:
     last(x.returns, 2 * w)
-    up, down = movements(x)
-    # Weights of more than 60 spans ago are below 1e-26.
-    start = max(1, len(up) - 60 * w)
-    strengths = np.array([abs(direction(up[:i], down[:i], w)) for i in range(start, len(up) + 1)])
-    return fading_mean(strengths, w)
+    ups, downs = movements(x)
+    up = down = 0.0
+    strengths = []
+    for a, b in zip(ups, downs, strict=True):
+        up, down = up * (1 - 1 / w) + a, down * (1 - 1 / w) + b
+        strengths.append(ratio(abs(up - down), up + down))
+    return fading_mean(np.array(strengths), w)
 
 
 def fractional_difference(x: History, order: float) -> float:
