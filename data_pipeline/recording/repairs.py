@@ -22,7 +22,8 @@ LOGGER = logging.getLogger("data_pipeline.recording")
 LONGEST_WAIT_S = 30.0
 THIN_PAUSE_S = 0.5  # a live book waits for its refresh: in a rout it must not eat the request weight
 REORDER_S = 0.3  # a missing trade may only be late
-REFETCH_ATTEMPTS = 4
+REFETCH_ATTEMPTS = 3  # answers that do not hold what is missing
+REFETCH_PATIENCE_S = 120.0  # for an exchange that does not answer at all
 
 
 class Repairs:
@@ -117,19 +118,23 @@ class Repairs:
             self._refetches[name] = asyncio.create_task(self._give_up(name, hole, "the exchange did not give them"))
         elif time.monotonic() - since >= REORDER_S:
             attempts += 1
-            wait = 0.0 if attempts == 1 else 0.25 * 2**attempts
+            wait = 0.5 * (attempts - 1)
             self._refetches[name] = asyncio.create_task(self._refetch(symbol, name, hole, tape.last_time_ms, wait))
         self._holes[name] = (hole[0], since, attempts)
 
     async def _refetch(self, symbol: str, name: str, hole: tuple[int, int], after_ms: int, wait: float) -> None:
         from ccxt import BaseError
 
-        await asyncio.sleep(wait)
-        try:
-            async for endpoint, rows in missed_trades(self._feed.trades_of(symbol), hole, after_ms):
-                self._note("trades", symbol=name, source=f"rest_{endpoint}", rows=rows)
-        except (BaseError, MalformedEventError) as error:
-            self._refused(name, "trades", error, wait)
+        give_up = time.monotonic() + REFETCH_PATIENCE_S
+        while time.monotonic() < give_up:
+            await asyncio.sleep(wait)
+            try:
+                async for endpoint, rows in missed_trades(self._feed.trades_of(symbol), hole, after_ms):
+                    self._note("trades", symbol=name, source=f"rest_{endpoint}", rows=rows)
+                break
+            except (BaseError, MalformedEventError) as error:
+                wait = min(LONGEST_WAIT_S, max(2 * wait, 0.2))
+                self._refused(name, "trades", error, wait)
         self._note("refetched", symbol=name, first=hole[0], last=hole[1])
 
     async def _give_up(self, name: str, hole: tuple[int, int], reason: str) -> None:

@@ -38,6 +38,7 @@ async def stage(exchange: StreamExchange, *, pump: bool = True) -> AsyncIterator
     listings = [Listing(name[:-4], "USDT", source, contract=exchange.contract) for name in exchange.symbols]
     core = ExchangeCore(listings, clock=exchange.clock)
     core.depth_source = lambda contract, symbol, limit: exchange.depth_source(contract, symbol, limit)
+    core.trade_source = lambda name, query: exchange.trade_source(name, query)
     network = Network()
     async with serving(network, core) as rest_port, streaming(network, exchange) as stream_port:
         pumping = asyncio.create_task(exchange.pump()) if pump else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -164,3 +165,57 @@ def test_a_log_cut_anywhere_gives_every_whole_line(texts: list[dict], cut: int, 
     whole = data.count(b"\n")
     assert [line.message for line in read_log(path)] == texts[:whole]
     assert [line.end for line in read_log(path)][-1:] == ([len(b"".join(lines[:whole]))] if whole else [])
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_a_hole_filled_by_groups_gives_the_bars_and_ids_of_an_undisturbed_tape(data: st.DataObject) -> None:
+    """Groups may reach over both edges of the hole, into what is known before it and what waits behind it."""
+    count = 120
+    trades = [trade(number)._replace(trade_time_ms=number // 3 * 7_000) for number in range(count)]
+    groups, number = [], 0
+    while number < count:
+        size = data.draw(st.integers(1, 3 - number % 3))  # trades of one group share price, side and time
+        for member in range(number, number + size):
+            head = trades[number]
+            trades[member] = trades[member]._replace(price=head.price, buyer_is_maker=head.buyer_is_maker)
+        qty = sum((Decimal(item.qty) for item in trades[number : number + size]), Decimal(0))
+        groups.append(trades[number]._replace(trade_id=number + size - 1, joined=size, qty=str(qty)))
+        number += size
+    low = data.draw(st.integers(1, count - 2))
+    high = data.draw(st.integers(low, min(count - 2, low + 60)))
+    arrived = data.draw(st.integers(high + 3, count + 2))  # how far the stream is when the answer comes
+    plain, mended = TradeTape(), TradeTape(hold=1000)
+    expected = [exact(bar) for item in trades for bar in plain.push(item)[1]]
+    kept, bars = [], []
+
+    def push(item: Trade) -> None:
+        new, closed = mended.push(item)
+        bars.extend(exact(bar) for bar in closed)
+        if new is not None:
+            kept.extend(range(new.first_id, new.trade_id + 1))
+
+    for item in trades[:low] + trades[high + 1 : arrived]:
+        push(item)
+    assert mended.hole() == (low, high)
+    for group in groups:
+        if group.first_id <= high and group.trade_id >= low:
+            push(group)
+    assert mended.hole() is None
+    for item in trades[arrived:]:
+        push(item)
+    assert bars == expected
+    assert sorted(kept) == list(range(count))
+
+
+def test_a_group_at_the_turn_of_a_minute_leaves_both_minutes_in_doubt() -> None:
+    def bars(time_ms: int, spread_ms: int) -> list[int]:
+        tape = TradeTape(spread_ms=spread_ms)
+        items = [Trade("BTCUSDT", 0, 30_000 * number, number, "100", "1", False) for number in range(14)]
+        items[6] = items[6]._replace(trade_time_ms=time_ms, trade_id=8, joined=3)
+        items[7:] = [item._replace(trade_id=item.trade_id + 2) for item in items[7:]]
+        return [bar.open_time_ms // MINUTE_MS for item in items for bar in tape.push(item)[1]]
+
+    assert bars(180_050, 100) == [1, 4, 5]
+    assert bars(179_950, 100) == [1, 4, 5]
+    assert bars(180_150, 100) == bars(180_050, 0) == [1, 2, 3, 4, 5]
