@@ -8,18 +8,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import orjson
 
 from data_pipeline.errors import InputError
 from data_pipeline.files import file_sha256
 from data_pipeline.recording.state import Finding
 
-VERSION = 1
+VERSION = 2
 LEDGER_NAME = "ledger.sqlite"
 _SCHEMA = """
 CREATE TABLE segments (name TEXT PRIMARY KEY, lines INTEGER, bytes INTEGER, torn_bytes INTEGER, sealed_ms INTEGER);
 CREATE TABLE parts (path TEXT PRIMARY KEY, segment TEXT REFERENCES segments, kind TEXT, symbol TEXT, rows INTEGER,
                     first_ns INTEGER, last_ns INTEGER, sha256 TEXT);
 CREATE TABLE findings (segment TEXT REFERENCES segments, local_ns INTEGER, what TEXT, symbol TEXT, detail TEXT);
+"""
+_SINCE_VERSION_2 = """
+CREATE TABLE tapes (venue TEXT, symbol TEXT, start_ns INTEGER, state TEXT, PRIMARY KEY (venue, symbol));
 """
 
 
@@ -44,6 +50,9 @@ class SealedSegment:
     lines: int = 0
     bytes: int = 0
     torn_bytes: int = 0
+    venue: str = ""
+    tapes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Each symbol's tape at the end of the log, from which the next recorder finds what happened while none ran."""
     parts: list[Part] = field(default_factory=list)
     findings: list[tuple[int, Finding]] = field(default_factory=list)
 
@@ -71,8 +80,9 @@ def open_ledger(out: Path) -> Iterator[sqlite3.Connection]:
                 where=str(path),
                 remedy="update the program, or give another --out",
             )
-        if version == 0:
-            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={VERSION}; COMMIT;")
+        if version < VERSION:
+            script = (_SCHEMA if version == 0 else "") + _SINCE_VERSION_2
+            connection.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version={VERSION}; COMMIT;")
         yield connection
     finally:
         connection.close()
@@ -95,11 +105,26 @@ def commit_segment(ledger: sqlite3.Connection, sealed: SealedSegment) -> None:
             "INSERT INTO findings VALUES (?, ?, ?, ?, ?)",
             [(sealed.name, ns, finding.what, finding.symbol, finding.detail) for ns, finding in sealed.findings],
         )
+        ledger.executemany(
+            """INSERT INTO tapes VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET start_ns = excluded.start_ns,
+               state = excluded.state WHERE excluded.start_ns >= start_ns""",
+            [
+                (sealed.venue, symbol, int(sealed.name), orjson.dumps(state).decode())
+                for symbol, state in sealed.tapes.items()
+            ],
+        )
 
 
 def is_sealed(ledger: sqlite3.Connection, name: str) -> bool:
     """Whether the segment is in the ledger."""
     return ledger.execute("SELECT 1 FROM segments WHERE name = ?", (name,)).fetchone() is not None
+
+
+def last_tapes(out: Path, venue: str) -> dict[str, dict[str, Any]]:
+    """The tape of each symbol of `venue` as the newest sealed segment left it."""
+    with open_ledger(out) as ledger:
+        rows = ledger.execute("SELECT symbol, state FROM tapes WHERE venue = ?", (venue,)).fetchall()
+    return {symbol: orjson.loads(state) for symbol, state in rows}
 
 
 def sealed_parts(out: Path, kind: str, symbol: str = "") -> list[Path]:

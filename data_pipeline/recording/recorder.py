@@ -21,7 +21,7 @@ from data_pipeline.errors import InputError
 from data_pipeline.recording.config import RecordConfig
 from data_pipeline.recording.events import Depth, Trade, encode_line
 from data_pipeline.recording.feed import Feed
-from data_pipeline.recording.ledger import SealedSegment, open_ledger
+from data_pipeline.recording.ledger import SealedSegment, last_tapes, open_ledger
 from data_pipeline.recording.queue import EventQueue
 from data_pipeline.recording.repairs import LONGEST_WAIT_S, Repairs
 from data_pipeline.recording.rotation import LOG_FOLDER, SegmentLog, lock_folder, rotation_due
@@ -100,6 +100,8 @@ class Recorder:
             feed = Feed(client, self.venue.contract, self.config, self._receive)
             try:
                 await feed.load()
+                if self.state.refetching and "trades" in self.config.streams:
+                    self._resume_tapes(feed)
                 await self._record(feed)
             finally:
                 await feed.close()
@@ -109,6 +111,13 @@ class Recorder:
         self.summary.dropped = self.queue.dropped
         self.summary.queue_highest = self.queue.highest
         return self.summary
+
+    def _resume_tapes(self, feed: Feed) -> None:
+        """Go on where the last recorder on this folder ended: its trades and ours then leave a hole to be filled."""
+        left = last_tapes(self.config.out, self.venue.name)
+        for name in feed.ids.values():
+            if name in left:
+                self.state.tape(name).restore(left[name])
 
     async def _record(self, feed: Feed) -> None:
         repairs = Repairs(

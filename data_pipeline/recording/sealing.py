@@ -186,6 +186,8 @@ def seal_segment(log: Path, out: Path) -> SealedSegment:
             sealed.findings.extend((line.local_ns, finding) for finding in step.findings)
             sealed.lines += 1
             sealed.bytes = line.end
+    sealed.venue = head["venue"]
+    sealed.tapes = {symbol: tape.to_dict() for symbol, tape in state.tapes.items()}
     for (kind, symbol), (path, writer) in sorted(parts.writers.items()):
         digest = file_sha256(path)
         relative = str(path.relative_to(out))

@@ -171,3 +171,19 @@ def test_a_hole_that_is_too_long_is_not_asked_for(tmp_path: Path) -> None:
     on = play(tmp_path, exchange, outage, refetch_trades=3)
     assert "trades_lost" in findings(tmp_path)
     assert [path for _, path, _ in on.core.requests if "rades" in path] == []
+
+
+def test_the_time_without_a_recorder_is_asked_for_by_the_next_one(tmp_path: Path) -> None:
+    exchange = fast_exchange()
+
+    async def run() -> None:
+        async with stage(exchange) as on:
+            config = RecordConfig(symbols=("BTC/USDT",), out=tmp_path, streams=("trades",), flush_s=0.02)
+            for count in (2, 3):
+                await record(on, config, lambda recorder, count=count: minutes(recorder, count))
+
+    asyncio.run(run())
+    _, missing = compare_bars(tmp_path, exchange)
+    assert missing == []
+    assert findings(tmp_path) == ["trades_refetched"]
+    assert len(sealed_parts(tmp_path, "bars", "BTCUSDT")) == 2

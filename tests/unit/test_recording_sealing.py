@@ -84,10 +84,11 @@ def test_parts_hold_every_line_and_what_it_means(tmp_path: Path) -> None:
 
 
 def test_any_engine_reads_the_parts_as_a_hive(tmp_path: Path) -> None:
-    seal(write_log(tmp_path, messages(30)), tmp_path)
+    records = messages(30)
+    seal(write_log(tmp_path, records), tmp_path)
     frame = pl.read_parquet(tmp_path / "venue=binance_spot" / "kind=trades", hive_partitioning=True)
     assert frame["symbol"].unique().to_list() == ["BTCUSDT"]
-    assert len(frame) == 30
+    assert len(frame) == sum(record.get("e") == "trade" for record in records)
 
 
 @pytest.mark.parametrize("cut", [10, 77, 200, 313])
@@ -196,7 +197,8 @@ def test_altered_part_is_named(tmp_path: Path) -> None:
 
 def test_many_rows_are_written_in_groups_of_bounded_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sealing, "ROWS_AT_ONCE", 50)
-    seal(write_log(tmp_path, messages(120)), tmp_path)
+    records = messages(120)
+    seal(write_log(tmp_path, records), tmp_path)
     metadata = pq.read_metadata(sealed_parts(tmp_path, "events")[0])
     assert max(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)) == 50
-    assert metadata.num_rows == 1 + 1 + 3 * 120
+    assert metadata.num_rows == 1 + len(records)
