@@ -8,10 +8,12 @@ from typing import Any
 
 from data_pipeline.errors import InputError
 from features.bars.catalogue import BARS
+from features.book.catalogue import BOOK
 from features.quotes.catalogue import QUOTES
 from features.spec import FeatureSpec, Kind
+from features.trades.catalogue import TRADES
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (BARS, QUOTES)}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (BARS, QUOTES, TRADES)}
 
 PRESETS: dict[str, dict[str, tuple[str, ...]]] = {
     "bars": {
