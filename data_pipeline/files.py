@@ -17,7 +17,7 @@ from data_pipeline.errors import InputError
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success sync it to disk and rename it into place, on error remove it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folders(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
@@ -26,26 +26,27 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # without it a power cut may forget the rename
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)  # without it a power cut may forget the rename
 
 
 def make_folders(folder: Path) -> None:
-    """Make `folder`, and sync each parent that got a new entry: a power cut must not forget a partition."""
+    """Make `folder` and what is missing above it, and sync each parent: a power cut must not forget one of them."""
     missing = []
     while not folder.exists():
         missing.append(folder)
         folder = folder.parent
     for entry in reversed(missing):
         entry.mkdir(exist_ok=True)
-        parent = os.open(entry.parent, os.O_RDONLY)
-        try:
-            os.fsync(parent)
-        finally:
-            os.close(parent)
+        sync_folder(entry.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in `folder` are on the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from data_pipeline.files import locked
+from data_pipeline.files import locked, make_folders
 from data_pipeline.store.layout import LOCK_FILE
 from data_pipeline.store.ledger import Ledger
 from data_pipeline.store.problems import disk_troubles
@@ -21,7 +21,7 @@ def open_store(root: Path) -> Iterator[tuple[Ledger, Recovery]]:
     Raises InputError when another process writes to it, when the disk refuses, and for a newer ledger.
     """
     with disk_troubles(root):
-        root.mkdir(parents=True, exist_ok=True)
+        make_folders(root)
         with locked(root / LOCK_FILE, "download"):
             ledger = Ledger(root, write=True)
             try:
