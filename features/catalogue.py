@@ -13,7 +13,7 @@ from features.quotes.catalogue import QUOTES
 from features.spec import FeatureSpec, Kind
 from features.trades.catalogue import TRADES
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (BARS, QUOTES, TRADES)}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (BARS, QUOTES, BOOK, TRADES)}
 
 PRESETS: dict[str, dict[str, tuple[str, ...]]] = {
     "bars": {

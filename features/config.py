@@ -260,8 +260,8 @@ class BookParameters:
     """Short window, in updates; also the size of the buckets of order flow whose main component is followed."""
     long: int = 200
     """Long window, in updates; also the window of the mean depths that order flow and depth are measured in."""
-    near_bps: float = 10.0
-    """Depth counts as near up to this distance from the mid."""
+    near_bps: tuple[float, ...] = (1.0, 10.0)
+    """Depth counts as near up to each of these distances from the mid; increasing."""
     sweep_notional: float = 100_000.0
     """Size of the order whose cost is read off the book, in units of price times quantity."""
     component_half_life: int = 100
@@ -275,8 +275,8 @@ class BookParameters:
 
         if not 8 <= self.short < self.long:
             refuse(f"short {self.short} and long {self.long} do not fit", "use 8 <= short < long")
-        if not 0.0 < self.near_bps < 10_000.0:
-            refuse(f"near_bps {self.near_bps} is no distance from the mid", "10 is the default")
+        if not self.near_bps or not self.near_bps[0] > 0.0 or any(a >= b for a, b in pairwise(self.near_bps)):
+            refuse(f"near_bps {self.near_bps} do not increase from above 0", "for example (1.0, 10.0)")
         if not 0.0 < self.sweep_notional < math.inf:
             refuse(f"sweep_notional {self.sweep_notional} is no size", "100000 is the default")
         if not self.component_half_life >= 1:

@@ -1,12 +1,12 @@
 """The one compiled function that turns updates of the best bid and ask into feature rows."""
 
 from collections.abc import Callable
-from math import exp, log
 
 import numpy as np
 from numba import njit
 
 from features.kernel import COUNT, FINGERPRINT, LAST_TIME, Kernel, blank_warmup, head_of, source_fingerprint
+from features.maths import exp, log
 from features.quotes.catalogue import QUOTES
 from features.quotes.layout import (
     BLOCKS,
@@ -38,7 +38,7 @@ from features.quotes.touch import ask_flow, bid_flow, side_stands
 from features.ratios import balance
 from features.windows import window_sum
 
-SOURCES = ("kernel.py", "ratios.py", "windows.py")
+SOURCES = ("kernel.py", "maths.py", "ratios.py", "windows.py")
 
 
 @njit(error_model="numpy", forceinline=True)

@@ -1,11 +1,11 @@
 """Compiled steps of the families spread, mid price and quote activity; formulas in `features.quotes.catalogue`."""
 
 import math
-from math import log
 
 import numpy as np
 from numba import njit
 
+from features.maths import log
 from features.quotes.layout import (
     ABNORMAL,
     BLOCKS,

@@ -1,10 +1,9 @@
 """Compiled steps of the families imbalance and order flow; formulas in `features.quotes.catalogue`."""
 
-from math import log
-
 import numpy as np
 from numba import njit
 
+from features.maths import log
 from features.quotes.layout import (
     BLOCKS,
     BUCKETS,
