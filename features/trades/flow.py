@@ -1,10 +1,9 @@
 """Compiled steps of the families flow and size; formulas in `features.trades.catalogue`."""
 
-from math import exp
-
 import numpy as np
 from numba import njit
 
+from features.maths import exp
 from features.ratios import balance
 from features.trades.layout import (
     BLOCKS,

@@ -1,11 +1,11 @@
 """Compiled step of the family impact; formulas in `features.trades.catalogue`."""
 
 import math
-from math import log
 
 import numpy as np
 from numba import njit
 
+from features.maths import log
 from features.trades.layout import (
     BLOCKS,
     BUY_PRICES,

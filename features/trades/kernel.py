@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Callable
-from math import log
 
 import numpy as np
 from numba import njit
 
 from data_pipeline.schema import iso_time
 from features.kernel import COUNT, FINGERPRINT, LAST_TIME, Kernel, blank_warmup, head_of, source_fingerprint
+from features.maths import log
 from features.trades.catalogue import TRADES
 from features.trades.flow import flow_step, size_step
 from features.trades.impact import impact_step
@@ -140,5 +140,5 @@ def explain(time: int, trade: dict[str, float], last: int | None, required: set[
     return f"the trade comes before the last one ({iso_time((last or 0) // 1_000_000)})", "give trades in time order"
 
 
-SOURCES_NOW = source_fingerprint(__file__, "kernel.py", "windows.py", "ratios.py")
+SOURCES_NOW = source_fingerprint(__file__, "kernel.py", "windows.py", "maths.py", "ratios.py")
 KERNEL = Kernel(TRADES, SOURCES_NOW, make_plan, compile_advance(SOURCES_NOW), explain)

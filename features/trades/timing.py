@@ -1,11 +1,11 @@
 """Compiled step of the family timing; formulas in `features.trades.catalogue`."""
 
 import math
-from math import exp, log
 
 import numpy as np
 from numba import njit
 
+from features.maths import exp, log
 from features.ratios import balance
 from features.trades.branching import branching_step
 from features.trades.layout import (
