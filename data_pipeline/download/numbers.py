@@ -80,7 +80,7 @@ def _whole_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
 @njit(cache=True, nogil=True)
 def _read(
     text: np.ndarray,
-    at: int,
+    start: int,
     stop: int,
     opening: int,
     closing: int,
@@ -91,10 +91,12 @@ def _read(
     out: np.ndarray,
     row: int,
 ) -> int:
-    """Read rows of text[at:stop] into `out` from column `row` on; the next free column, or -1 for a byte out of place.
+    """Read rows of text[start:stop] into `out` from column `row` on; the next free one, or -1 for a byte out of place.
 
     `text[stop]` exists and is a mark that no number holds, so that scanning a number ends there at the latest.
     """
+    # unsigned throughout: a signed index would be looked at for being negative, which doubles the time
+    at, end, one = np.uint64(start), np.uint64(stop), np.uint64(1)
     last = len(target) - 1
     while True:
         if row == out.shape[1]:
@@ -102,32 +104,34 @@ def _read(
         if opening >= 0:
             if text[at] != opening:
                 return -1
-            at += 1
+            at += one
         for field in range(last + 1):
             quoted = text[at] == _QUOTE
-            at += quoted
-            mantissa, decimals, begin = np.int64(0), 0, at
-            digit = np.int64(text[at]) - _ZERO
-            while 0 <= digit <= 9:
-                mantissa = mantissa * 10 + digit
-                at += 1
-                digit = np.int64(text[at]) - _ZERO
-            digits = at - begin
-            if digits == 0:
+            if quoted:
+                at += one
+            digits, begin = np.uint64(0), at
+            digit = np.uint8(text[at] - _ZERO)  # below zero it wraps around, to above nine
+            while digit <= 9:
+                digits = digits * np.uint64(10) + np.uint64(digit)
+                at += one
+                digit = np.uint8(text[at] - _ZERO)
+            length, decimals = np.int64(at - begin), np.int64(0)
+            if length == 0:
                 return -1
             if text[at] == _POINT:
-                at += 1
+                at += one
                 begin = at
-                digit = np.int64(text[at]) - _ZERO
-                while 0 <= digit <= 9:
-                    mantissa = mantissa * 10 + digit
-                    at += 1
-                    digit = np.int64(text[at]) - _ZERO
-                decimals = at - begin
+                digit = np.uint8(text[at] - _ZERO)
+                while digit <= 9:
+                    digits = digits * np.uint64(10) + np.uint64(digit)
+                    at += one
+                    digit = np.uint8(text[at] - _ZERO)
+                decimals = np.int64(at - begin)
                 if decimals == 0 or whole[field]:
                     return -1
-            if digits + decimals > _MOST_DIGITS:
+            if length + decimals > _MOST_DIGITS:
                 return -1
+            mantissa = np.int64(digits)
             while mantissa > _EXACT and decimals > 0 and mantissa % 10 == 0:
                 mantissa //= 10
                 decimals -= 1
@@ -136,20 +140,20 @@ def _read(
             if quoted:
                 if text[at] != _QUOTE:
                     return -1
-                at += 1
+                at += one
             if field < last:
                 if text[at] != _COMMA:
                     return -1
-                at += 1
+                at += one
             if target[field] >= 0:
                 out[target[field], row] = mantissa / powers[decimals]
         if closing >= 0:
             if text[at] != closing:
                 return -1
-            at += 1
+            at += one
         row += 1
-        if at == stop:
+        if at == end:
             return row
         if text[at] != between:
             return -1
-        at += 1
+        at += one

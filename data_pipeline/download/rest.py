@@ -296,13 +296,12 @@ def _bars_from_answer(answer: Any, endpoint: KlineEndpoint, span: Span, step: in
 
 
 def missing_spans(table: pa.Table, span: Span, step: int) -> list[Span]:
-    """Stretches of the grid inside `span` for which `table` has no bar, in order."""
+    """Stretches of the grid inside `span` for which `table`, in order of time, has no bar."""
     have = table["open_time"].cast(pa.int64()).to_numpy()
-    missing = np.setdiff1d(np.arange(*span, step, dtype=np.int64), have, assume_unique=True)
-    if len(missing) == 0:
-        return []
-    cuts = np.flatnonzero(np.diff(missing) != step) + 1
-    return [(int(run[0]), int(run[-1]) + step) for run in np.split(missing, cuts)]
+    first, stop = np.searchsorted(have, span)
+    edges = np.concatenate(([span[0] - step], have[first:stop], [span[1]]))
+    breaks = np.flatnonzero(np.diff(edges) > step)
+    return [(int(edges[row]) + step, int(edges[row + 1])) for row in breaks]
 
 
 def _local_ms() -> int:

@@ -32,6 +32,7 @@ def write_part(root: Path, series: Series, span: Span, table: pa.Table, source: 
 def write_table(path: Path, table: pa.Table) -> tuple[int, str]:
     """Write `table` as Parquet in the lake's manner, whole or not at all; its size in bytes and its sha256."""
     make_folders(path.parent)
+    encodings = _encodings(table.schema)
     with atomic_path(path) as temporary:
         pq.write_table(
             table,
@@ -39,7 +40,9 @@ def write_table(path: Path, table: pa.Table) -> tuple[int, str]:
             row_group_size=ROW_GROUP,
             compression="snappy",  # every engine has it, and it decodes in half the time of zstd for a tenth more bytes
             use_dictionary=False,
-            column_encoding=_encodings(table.schema),
+            column_encoding=encodings,
+            # times and ids are what rows are looked for by; the bounds of prices would cost a seventh of the writing
+            write_statistics=[name for name, encoding in encodings.items() if encoding == _DELTA],
         )
         return temporary.stat().st_size, file_sha256(temporary)
 
