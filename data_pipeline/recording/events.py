@@ -113,7 +113,12 @@ Event = Depth | Trade | Trades | Ticker | Snapshot | Control
 
 def encode_line(local_ns: int, message: dict[str, Any]) -> bytes:
     """One line of the log. Exchange prices are text in the JSON, so decoding and encoding again loses nothing."""
-    return b"%d %s\n" % (local_ns, orjson.dumps(message, default=str))
+    return join_line(local_ns, orjson.dumps(message, default=str))
+
+
+def join_line(local_ns: int, text: bytes) -> bytes:
+    """The line that `read_log` takes apart again."""
+    return b"%d %s\n" % (local_ns, text)
 
 
 def read_log(path: Path) -> Iterator[LogLine]:
