@@ -283,3 +283,35 @@ class BookParameters:
             refuse(f"component_half_life {self.component_half_life} is not positive", "100 is the default")
         if not self.max_silence_ms >= 1:
             refuse(f"max_silence_ms {self.max_silence_ms} is not positive", "60000 is the default")
+
+
+@dataclass(frozen=True)
+class NormaliserConfig:
+    """Online normalisation of feature rows, see `features.normalisation`. All lengths are in rows with values."""
+
+    half_life_rows: float = 1_440.0
+    """After so many rows a value counts half in mean and variance."""
+    min_rows: int = 360
+    """Rows that must have come, the current one included, before values appear."""
+    clip: float = 8.0
+    """Largest magnitude of a normalised value."""
+    outlier_sd: float = math.inf
+    """Robust variant: a value enters mean and variance as if it lay at most so many standard deviations from the mean
+    before it (3 is usual); inf takes values as they are."""
+
+    def __post_init__(self) -> None:
+        where = "NormaliserConfig"
+        if not 0 < self.half_life_rows < math.inf:
+            raise InputError(
+                f"half_life_rows {self.half_life_rows} is not positive", where=where, remedy="give rows, such as 1440"
+            )
+        if self.min_rows < 1:
+            raise InputError(f"min_rows {self.min_rows} is below 1", where=where, remedy="use 1 or more")
+        if not self.clip > 0:
+            raise InputError(
+                f"clip {self.clip} is not positive", where=where, remedy="8 is the default, inf clips none"
+            )
+        if not self.outlier_sd > 1:
+            raise InputError(
+                f"outlier_sd {self.outlier_sd} is not above 1", where=where, remedy="3 is usual, inf bounds nothing"
+            )
