@@ -82,8 +82,8 @@ def microprice_table(stays: np.ndarray, moves: np.ndarray, sums: np.ndarray) -> 
         sums: float64 (K,), sum of the moves that began in each state.
 
     (I - Q) x = r is solved by eliminating one state after the other with sums of counts, nothing ever subtracted
-    (Grassmann, Taksar & Heyman 1985): exact to rounding however rarely the mid moves. A state that was never left
-    counts as 0.
+    (Grassmann, Taksar & Heyman 1985): exact to rounding however rarely the mid moves. States from which
+    no move was ever reached count as 0.
     """
     n = len(sums)
     way = stays.copy()
@@ -97,7 +97,11 @@ def microprice_table(stays: np.ndarray, moves: np.ndarray, sums: np.ndarray) -> 
         for j in range(k):
             pivot[k] += way[k, j]
         for i in range(k):
-            share = way[i, k] / pivot[k] if pivot[k] > 0.0 else 0.0
+            if not pivot[k] > 0.0:
+                leave[i] += way[i, k]  # gone to where nothing moves
+                way[i, k] = 0.0
+                continue
+            share = way[i, k] / pivot[k]
             way[i, k] = share
             leave[i] += share * leave[k]
             for j in range(k):
