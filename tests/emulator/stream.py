@@ -124,7 +124,10 @@ class StreamExchange:
     hidden: tuple[int, int] = (0, -1)
     """Ids from first to last that no REST answer holds."""
     sent: list[str] = field(default_factory=list)
-    """Every message that was sent to at least one connection, as text, in order."""
+    """Every message that was sent to at least one connection, as text, in order; the last `remember` of them."""
+    remember: int | None = None
+    delivered: int = 0
+    """How many messages were sent to at least one connection."""
     accepted: int = 0
     tallies: dict[str, dict[int, Tally]] = field(default_factory=dict)
 
@@ -280,7 +283,10 @@ class StreamExchange:
             except (ConnectionError, RuntimeError):
                 continue
         if reached:
+            self.delivered += 1
             self.sent.append(text)
+            if self.remember is not None:
+                del self.sent[: -self.remember or None]
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """One websocket: `/ws/...` takes SUBSCRIBE messages, `/stream?streams=a/b` is combined."""
