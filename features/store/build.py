@@ -62,7 +62,7 @@ class SeriesReport:
     kept: int = 0
     """Months found as they should be."""
     removed: list[str] = field(default_factory=list)
-    """Months that the source no longer has."""
+    """Months that no longer are what one pass over the bars gives, and were removed."""
 
 
 def build(
@@ -140,9 +140,9 @@ def build_series(
     features = feature_set(
         request.names,
         request.parameters,
+        int(bars.open_time_ms[0]),
         lacking=lacking_fields(bars),
         precision=request.precision,
-        start_ms=source.start_ms,
     )
     with disk_troubles(root):
         try:
@@ -188,16 +188,31 @@ def _pass(
                 writer.put(label, address, content, state_in, bars, rows, state)
                 report.built[label] = reason or ""
             before = bars
-    present = {month_label(int(bars.open_time_ms[0])) for bars in months}
-    report.removed = [label for label in manifest.parts if label not in present]
-    if report.removed:
-        gone = [manifest.parts.pop(label) for label in report.removed]
+    gone = _stale(manifest, [month_label(int(bars.open_time_ms[0])) for bars in months])
+    if gone:
+        report.removed = [part.month for part in gone]
+        for part in gone:
+            del manifest.parts[part.month]
         manifest.save(root)
         discard(root, gone)
     report.rows = sum(part.rows for part in manifest.parts.values())
     if progress:
         progress(series, len(months), len(months))
     return report
+
+
+def _stale(manifest: Manifest, present: Sequence[str]) -> list[MonthPart]:
+    """Months that are no longer what one pass gives: those without bars between months with bars, and those behind the
+    last one that do not go on where it ends. Others behind it stay: the source was cut short, not the history."""
+    parts = manifest.in_order()
+    stale = [part for part in parts if part.month < present[-1] and part.month not in present]
+    before = manifest.parts[present[-1]]
+    behind = parts[parts.index(before) + 1 :]
+    for k, part in enumerate(behind):
+        if not part.follows(before, manifest.series.interval_ms):
+            return stale + behind[k:]
+        before = part
+    return stale
 
 
 class _Writer:

@@ -34,8 +34,8 @@ class FeatureSet:
     """The kind's parameters, `features.config.BarParameters`."""
     precision: Precision
     """float64 keeps every bit of the step; float32 rounds each value once, to half the space."""
-    start_ms: int | None
-    """Where the pass over the bars begins, None for the first bar there is."""
+    start_ms: int
+    """Open time of the bar at which the pass begins, cold."""
     fingerprint: int
     """Mark of the sources of the compiled step."""
 
@@ -74,10 +74,10 @@ class FeatureSet:
 def feature_set(
     names: tuple[str, ...] | None,
     parameters: Any,
+    start_ms: int,
     *,
     lacking: frozenset[str] = frozenset(),
     precision: Precision = "float64",
-    start_ms: int | None = None,
 ) -> FeatureSet:
     """The set of what `names` asks for (features, families or presets; None for all), by the code as it is now.
 

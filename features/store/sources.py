@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -10,10 +11,13 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
-from data_pipeline.readers import read_bars
+from data_pipeline.errors import InputError
+from data_pipeline.readers import read_bars, symbol_from_path
 from data_pipeline.schema import OPTIONAL_COLUMNS, BarArrays, bar_arrays
-from data_pipeline.store.bar_store import BarStore
-from data_pipeline.store.layout import Series, month_span
+from data_pipeline.store.bar_store import BarStore, find_series
+from data_pipeline.store.layout import Series, month_span, to_ms
+from data_pipeline.venue import store_symbol
+from features.store.config import BarsConfig
 
 FILES = "files"
 """The venue that bars from files are filed under: their names do not tell it."""
@@ -25,10 +29,6 @@ class Source(Protocol):
     @property
     def series(self) -> Series:
         """Its venue, symbol and interval."""
-
-    @property
-    def start_ms(self) -> int | None:
-        """The moment from which bars are taken, None for all."""
 
     def read(self) -> BarArrays:
         """All its bars, 80 bytes each. Raises InputError for bars that cannot be had."""
@@ -72,11 +72,45 @@ class TableBars:
 
     series: Series
     table: pa.Table
-    start_ms: int | None = None
 
     def read(self) -> BarArrays:
         """The table's columns."""
         return bar_arrays(self.table)
+
+
+def bar_sources(config: BarsConfig) -> list[Source]:
+    """A source for each series that `config` names, in order. Raises InputError for what is not there."""
+    if (config.store is None) == (not config.files):
+        remedy = "for example --store data/store, or --files BTCUSDT-1m-2026-03.zip"
+        raise InputError("give either a store or files of bars", where="bars", remedy=remedy)
+    start, end = to_ms(config.start, "start"), to_ms(config.end, "end")
+    if config.store is not None:
+        return [StoreBars(config.store, series, start, end) for series in _stored(config, config.store)]
+    files: dict[str, list[Path]] = defaultdict(list)
+    for path in config.files:
+        if not path.exists():
+            raise InputError("there is no such file", where=str(path), remedy="check the path")
+        for file in sorted(path.glob("*.parquet")) if path.is_dir() else [path]:
+            files[store_symbol(symbol_from_path(file))].append(file)
+    if not files:
+        raise InputError("the folder holds no .parquet file", where=" ".join(map(str, config.files)))
+    wanted = [store_symbol(symbol) for symbol in config.symbols] or sorted(files)
+    for symbol in wanted:
+        if symbol not in files:
+            raise InputError(f"no file of {symbol}", where="--files", remedy=f"there are {' '.join(sorted(files))}")
+    return [FileBars(tuple(files[symbol]), Series(FILES, symbol, config.interval), start, end) for symbol in wanted]
+
+
+def _stored(config: BarsConfig, root: Path) -> Sequence[Series]:
+    with BarStore(root, venue=config.venue, interval=config.interval) as store:
+        known = store.series()
+    if config.symbols:
+        return [find_series(known, symbol, config.venue, config.interval, str(root)) for symbol in config.symbols]
+    found = [series for series in known if series.interval == config.interval and config.venue in (None, series.venue)]
+    if not found:
+        held = ", ".join(map(str, known)) or "nothing"
+        raise InputError(f"no {config.interval} bars", where=str(root), remedy=f"the store holds {held}")
+    return found
 
 
 def split_months(bars: BarArrays) -> Iterator[BarArrays]:
