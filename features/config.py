@@ -146,7 +146,7 @@ class TradeParameters:
     """Lag, in trades, from which on impact fades as a power."""
     propagator_memory: int = 1_000
     """Lag, in trades, up to which the power law holds."""
-    vpin_trades: int = 50
+    vpin_trades: int = 100
     """Size of a VPIN bucket, in trades of average size."""
     vpin_buckets: int = 50
     """Buckets in the VPIN window."""
@@ -190,6 +190,8 @@ class CrossParameters:
 
     leader: str = "leader"
     """First part of each feature's name: "btc", say, so that several leaders can stand side by side."""
+    interval_ms: int = 60_000
+    """Milliseconds from one bar's open to the next."""
     horizons: tuple[int, ...] = (1, 2, 5, 15)
     """Look-backs of the leader's and the residual returns, increasing."""
     short: int = 15
@@ -204,6 +206,8 @@ class CrossParameters:
         horizons = self.horizons
         if not self.leader.isidentifier():
             refuse(f"leader {self.leader!r} is not a name", "use letters, digits and underscores, for example btc")
+        if self.interval_ms <= 0:
+            refuse(f"interval_ms {self.interval_ms} is not positive", "60000 is one minute")
         if not horizons or horizons[0] < 1 or any(a >= b for a, b in pairwise(horizons)):
             refuse(f"horizons {horizons} do not increase from 1 or more", "for example (1, 5, 15)")
         if not 8 <= self.short < self.long:
