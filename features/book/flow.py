@@ -21,18 +21,20 @@ from features.book.layout import (
     COMPONENT,
     COMPONENT_DECAY,
     FLOWS,
-    LAST_MEAN_QUEUE,
+    LAST_DEVIATION,
     LOADINGS,
     LONG,
     MEAN_SIZE,
-    QUEUE,
+    PRODUCTS_BELOW,
+    QUEUE_MOMENTS,
     SHORT,
+    SQUARES_BELOW,
     Book,
 )
 from features.maths import log
 from features.quotes.touch import ask_flow, bid_flow, ratio
 from features.ratios import balance
-from features.windows import window_sum
+from features.windows import window_moments, window_sum
 
 LN2 = math.log(2.0)
 
@@ -118,13 +120,12 @@ def queues_step(
 @njit(error_model="numpy", forceinline=True)
 def resilience(book: Book, plan: np.ndarray, state: np.ndarray, side: int, last_queue: float, queue: float) -> float:
     """Half-life in updates of a best queue that lies below its mean, between 0 and the window."""
-    n, slot, block = plan[LONG], book.long_slot, BLOCKS + QUEUE + side
-    mean = state[LAST_MEAN_QUEUE + side]
-    before = min(last_queue - mean, 0.0) if book.seen > 0 else 0.0
-    after = queue - mean if before < 0.0 else 0.0
-    product = window_sum(state, plan[block + 2], n, slot, before * after)
-    square = window_sum(state, plan[block + 4], n, slot, before * before)
-    state[LAST_MEAN_QUEUE + side] = window_sum(state, plan[block], n, slot, queue) / n
+    n, slot, block = plan[LONG], book.long_slot, BLOCKS + side
+    before = min(state[LAST_DEVIATION + side], 0.0)
+    after = before + (queue - last_queue) if before < 0.0 else 0.0
+    product = window_sum(state, plan[block + PRODUCTS_BELOW], n, slot, before * after)
+    square = window_sum(state, plan[block + SQUARES_BELOW], n, slot, before * before)
+    state[LAST_DEVIATION + side], _ = window_moments(state, plan[block + QUEUE_MOMENTS], n, slot, queue)
     stays = ratio(product, square)
     if stays <= 0.0:
         return 0.0

@@ -10,7 +10,7 @@ from features.book.catalogue import LEVELS, book_catalogue
 from features.config import BookParameters
 from features.kernel import HEAD, Plan
 from features.spec import FeatureSpec
-from features.windows import sum_size
+from features.windows import moments_size, sum_size
 
 # The plan: int64 array of settings, the offsets of the state's blocks, then the catalogue numbers of the columns.
 WARMUP, MAX_SILENCE_NS, SHORT, LONG, NEARS, SELECTED = range(6)
@@ -26,17 +26,17 @@ FLOWS = 0
 BID_ADDED, ASK_ADDED, BID_REMOVED, ASK_REMOVED = SIZE_CHANGES = range(LEVELS, LEVELS + 4)
 SHORT_SUMS = LEVELS + len(SIZE_CHANGES)
 MEAN_SIZE, SQUARES = range(SHORT_SUMS, SHORT_SUMS + 2)
-QUEUE = SHORT_SUMS + 2
-"""First of six blocks: mean best queue, Σ u v and Σ u² of the resilience, bid and ask each."""
-LONG_SUMS = 8
-NEAR_DEPTHS, LOG_MID_RING, LAST_BOOK, COMPONENT = range(SHORT_SUMS + LONG_SUMS, SHORT_SUMS + LONG_SUMS + 4)
-FIRST_COLUMN = BLOCKS + SHORT_SUMS + LONG_SUMS + 4
+PRODUCTS_BELOW, SQUARES_BELOW, QUEUE_MOMENTS = range(SHORT_SUMS + 2, SHORT_SUMS + 8, 2)
+"""First of two blocks each, bid and ask: Σ u v and Σ u² of the resilience, best queue."""
+LONG_SUMS = 6
+NEAR_DEPTHS, LOG_MID_RING, LAST_BOOK, COMPONENT = range(SHORT_SUMS + 8, SHORT_SUMS + 12)
+FIRST_COLUMN = BLOCKS + SHORT_SUMS + 12
 """Index in the plan of the first selected feature's number in the catalogue; there are plan[SELECTED] of them."""
 
 # Behind the state's head (`features.kernel`), before the blocks. A side that is empty keeps its last price.
 LAST_BID, LAST_ASK, LAST_MID, LAST_LOG_MID = range(HEAD, HEAD + 4)
-LAST_MEAN_QUEUE = HEAD + 4
-"""Mean best queue of the bid, then of the ask."""
+LAST_DEVIATION = HEAD + 4
+"""Distance of the best queue from its mean, of the bid, then of the ask."""
 BLOCKS_START = HEAD + 6
 
 # A book in the scratch or in the state: its four ladders, best first, empty levels last with quantity 0.
@@ -78,6 +78,7 @@ def block_sizes(p: BookParameters) -> list[int]:
     return [
         *[sum_size(p.short)] * SHORT_SUMS,
         *[sum_size(p.long)] * LONG_SUMS,
+        *[moments_size(p.long)] * 2,
         len(p.near_bps) * sum_size(p.long),
         p.short + 1,
         BOOK_SIZE,
