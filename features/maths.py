@@ -6,6 +6,8 @@ whether LLVM runs them on one value or on a vector register full of them.
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
@@ -22,24 +24,17 @@ SUBNORMAL = 2.0**-1022
 TWO_54 = 2.0**54
 
 
-@intrinsic
-def float_bits(typingctx, value):  # type: ignore[no-untyped-def]  # noqa: ARG001
-    """int64 with the bits of a float64."""
+def _bitcast(source: types.Type, target: types.Type, llvm: ir.Type) -> Callable[..., Any]:
+    """Compiled function that reads the bits of a `source` as a `target` of the same size."""
 
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]  # noqa: ARG001
-        return builder.bitcast(args[0], ir.IntType(64))
+    def cast(typing: Any, value: Any) -> Any:  # noqa: ARG001  (the names numba asks for)
+        return target(source), lambda _, builder, __, args: builder.bitcast(args[0], llvm)
 
-    return types.int64(types.float64), codegen
+    return intrinsic(cast)
 
 
-@intrinsic
-def bits_float(typingctx, bits):  # type: ignore[no-untyped-def]  # noqa: ARG001
-    """float64 with the bits of an int64."""
-
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]  # noqa: ARG001
-        return builder.bitcast(args[0], ir.DoubleType())
-
-    return types.float64(types.int64), codegen
+float_bits = _bitcast(types.float64, types.int64, ir.IntType(64))
+bits_float = _bitcast(types.int64, types.float64, ir.DoubleType())
 
 
 @njit(error_model="numpy", forceinline=True)

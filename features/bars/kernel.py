@@ -1,42 +1,42 @@
 """The one compiled function that turns bars into feature rows: a batch of any length, or a single bar of a live feed.
 
-`advance` is the only entry point. Batch and stream are the same machine code called with more bars or fewer, so they
-agree bit for bit; no fast-math, no vectorised transcendental functions, one order of operations.
+`advance` is the only entry point. It cuts the bars into blocks and runs the plan's instructions on each, one column
+after the other. Batch and stream are the same machine code called with more bars or fewer, and every value comes from
+the same operations in the same order, on one value or on a vector of them: they agree bit for bit.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numba import njit
 
 from data_pipeline.schema import iso_time
-from features.bars.catalogue import BAR_FIELDS, BARS, OPTIONAL_FIELDS
-from features.bars.flow import activity_step, flow_step
-from features.bars.layout import (
-    BLOCKS,
-    FIRST_HORIZON,
-    HORIZONS,
+from features.bars.catalogue import BARS
+from features.bars.fields import BAR_FIELDS, OPTIONAL_FIELDS
+from features.bars.graphs import bar_graphs
+from features.bars.liquidity import liquidity_column
+from features.bars.mapped import CONSTANTS, DIRECT, INPUTS, INSTRUCTION, OP, STATE, TARGET
+from features.bars.ops import Op
+from features.bars.plan import (
+    BLOCK,
+    CONSTANT_COUNT,
+    FIELD_COUNT,
+    FIRST,
+    INSTRUCTION_COUNT,
     INTERVAL_MS,
-    LAST_LOG_CLOSE,
-    LAST_LOG_HIGH,
-    LAST_LOG_LOW,
-    LAST_RETURN,
-    LOG_CLOSE_RING,
-    LONG,
     REQUIRED,
-    RETURN_SQUARED,
-    RING,
-    SHORT,
-    SHORT_RETURN_SQUARED,
     WARMUP_ROWS,
-    Bar,
-    make_plan,
+    compile_plan,
 )
-from features.bars.liquidity import liquidity_step
-from features.bars.price import price_step, time_step
-from features.bars.volatility import dependence_step, volatility_step
-from features.kernel import COUNT, FINGERPRINT, LAST_TIME, Kernel, blank_warmup, head_of, source_fingerprint
+from features.bars.price import price_column
+from features.bars.series import clock, series_column
+from features.bars.volatility import volatility_column
+from features.column_moments import comoments, moments
+from features.columns import copy, maxima, totals
+from features.config import BarParameters
+from features.kernel import COUNT, FINGERPRINT, LAST_TIME, Kernel, Plan, blank_warmup, head_of, source_fingerprint
+from features.spec import FeatureSpec
 from features.windows import window_sum
 
 
@@ -45,68 +45,73 @@ def bar_fits(columns: np.ndarray, t: int, required: int) -> bool:
     """Prices finite, positive and ordered; volume and every required optional field finite and not negative."""
     o, h, low, c = columns[0, t], columns[1, t], columns[2, t], columns[3, t]
     fits = 0.0 < low <= o <= h < math.inf and low <= c <= h and 0.0 <= columns[4, t] < math.inf
-    for field in range(5, 9):
-        if (required >> field) & 1:
-            fits = fits and 0.0 <= columns[field, t] < math.inf
+    for number in range(5, 9):
+        if (required >> number) & 1:
+            fits = fits and 0.0 <= columns[number, t] < math.inf
     return fits
 
 
-@njit(error_model="numpy", forceinline=True)
-def take_bar(columns: np.ndarray, t: int, plan: np.ndarray, state: np.ndarray) -> Bar:
-    """The bar at `t` with what the state remembers of the one before; a stretch's first bar has itself before it."""
+@njit(error_model="numpy")
+def block_end(times: np.ndarray, columns: np.ndarray, start: int, plan: np.ndarray) -> int:
+    """End of the block that starts with the good bar at `start`: no later than the next bad bar or gap."""
+    stop = min(start + BLOCK, len(times))
+    for t in range(start + 1, stop):
+        if times[t] != times[t - 1] + plan[INTERVAL_MS] or not bar_fits(columns, t, plan[REQUIRED]):
+            return t
+    return stop
+
+
+@njit(error_model="numpy")
+def window_columns(m: np.ndarray, n: int, plan: np.ndarray, i: int, state: np.ndarray, count: int) -> None:
+    """Run one instruction over windows."""
+    op, x, s = plan[i + OP], plan[i + INPUTS], plan[i + STATE]
+    if op == Op.TOTAL:
+        totals(m, plan, plan[i + TARGET], x, state, s, n)
+    elif op == Op.DEVIATION:
+        moments(m, plan, plan[i + TARGET], x, state, s, n)
+    elif op == Op.SCATTER_X:
+        comoments(m, plan, plan[i + TARGET], x, plan[i + INPUTS + 1], state, s, n)
+    elif op == Op.HIGHEST:
+        maxima(m, plan, plan[i + TARGET], x, state, s, n)
+    elif op == Op.LONG_TOTAL:
+        window = int(m[plan[i + CONSTANTS]])
+        slot = count % window
+        for t in range(n):
+            m[plan[i + TARGET] + t] = window_sum(state, s, window, slot, m[x + t])
+            slot = slot + 1 if slot + 1 < window else 0
+
+
+@njit(error_model="numpy")
+def run_block(
+    times: np.ndarray,
+    start: int,
+    n: int,
+    plan: np.ndarray,
+    state: np.ndarray,
+    m: np.ndarray,
+    features: np.ndarray,
+    stride: int,
+    row: int,
+) -> None:
+    """Run all instructions on `n` bars whose fields lie in scratch; feature j goes to features[j * stride + row]."""
     count = head_of(state)[COUNT]
-    long, short = plan[LONG], plan[SHORT]
-    long_slot, short_slot, ring_slot = count % long, count % short, count % plan[RING]
-    log_open, log_high = math.log(columns[0, t]), math.log(columns[1, t])
-    log_low, log_close = math.log(columns[2, t]), math.log(columns[3, t])
-    first = count == 0
-    last_log_close = log_close if first else state[LAST_LOG_CLOSE]
-    r = log_close - last_log_close
-    squares = window_sum(state, plan[BLOCKS + RETURN_SQUARED], long, long_slot, r * r)
-    short_squares = window_sum(state, plan[BLOCKS + SHORT_RETURN_SQUARED], short, short_slot, r * r)
-    state[plan[BLOCKS + LOG_CLOSE_RING] + ring_slot] = log_close
-    return Bar(
-        columns[0, t],
-        columns[1, t],
-        columns[2, t],
-        columns[3, t],
-        columns[4, t],
-        columns[5, t],
-        columns[6, t],
-        columns[7, t],
-        log_open,
-        log_high,
-        log_low,
-        log_close,
-        last_log_close,
-        log_high if first else state[LAST_LOG_HIGH],
-        log_low if first else state[LAST_LOG_LOW],
-        r,
-        state[LAST_RETURN],
-        squares,
-        short_squares,
-        math.sqrt(squares / long),
-        count,
-        short_slot,
-        long_slot,
-        ring_slot,
-    )
-
-
-@njit(error_model="numpy", forceinline=True)
-def step(open_time_ms: int, bar: Bar, plan: np.ndarray, state: np.ndarray, row: np.ndarray) -> None:
-    """Write every feature of the catalogue, in its order, into `row`, and move the state past `bar`."""
-    column = price_step(bar, plan, state, row, 0)
-    column = volatility_step(bar, plan, state, row, column)
-    column = dependence_step(bar, plan, state, row, column)
-    column = flow_step(bar, plan, state, row, column)
-    column = activity_step(bar, plan, state, row, column)
-    column = liquidity_step(bar, plan, state, row, column)
-    time_step(open_time_ms, plan, row, column)
-    state[LAST_LOG_CLOSE] = bar.log_close
-    state[LAST_LOG_HIGH] = bar.log_high
-    state[LAST_LOG_LOW] = bar.log_low
-    state[LAST_RETURN] = bar.log_return
+    code = FIRST + 2 * plan[FIELD_COUNT]
+    for i in range(code, code + plan[INSTRUCTION_COUNT] * INSTRUCTION, INSTRUCTION):
+        op, d, target = plan[i + OP], plan[i + TARGET], m
+        if plan[i + DIRECT]:
+            target, d = features, d * stride + row
+        if op < Op.END_OF_WINDOWS:
+            window_columns(m, n, plan, i, state, count)
+        elif op == Op.CLOCK:
+            clock(target, d, n, times, start, plan[INTERVAL_MS])
+        elif op < Op.END_OF_SERIES:
+            series_column(op, m, target, d, n, plan, i, state)
+        elif op < Op.END_OF_PRICE:
+            price_column(op, m, target, d, n, plan, i)
+        elif op < Op.END_OF_VOLATILITY:
+            volatility_column(op, m, target, d, n, plan, i)
+        else:
+            liquidity_column(op, m, target, d, n, plan, i)
 
 
 def compile_advance(fingerprint: int) -> Callable[..., int]:
@@ -117,30 +122,45 @@ def compile_advance(fingerprint: int) -> Callable[..., int]:
         times: np.ndarray,
         columns: np.ndarray,
         plan: np.ndarray,
-        settings: np.ndarray,  # noqa: ARG001  (none needed; every kernel is called alike)
+        settings: np.ndarray,
         state: np.ndarray,
         scratch: np.ndarray,
         out: np.ndarray,
         first: int,
     ) -> int:
         head = head_of(state)
-        selected = plan[FIRST_HORIZON + plan[HORIZONS] :]
-        for t in range(len(times)):
+        features = out.reshape(-1)
+        scratch[:BLOCK] = 0.0
+        copy(scratch, BLOCK, settings, 0, plan[CONSTANT_COUNT])
+        start = 0
+        while start < len(times):
             started = head[COUNT] > 0
-            if not bar_fits(columns, t, plan[REQUIRED]) or (started and times[t] <= head[LAST_TIME]):
-                return t
-            if not started or times[t] != head[LAST_TIME] + plan[INTERVAL_MS]:
+            if not bar_fits(columns, start, plan[REQUIRED]) or (started and times[start] <= head[LAST_TIME]):
+                return start
+            if not started or times[start] != head[LAST_TIME] + plan[INTERVAL_MS]:
                 state[:] = 0.0
                 head[FINGERPRINT] = fingerprint
-            step(times[t], take_bar(columns, t, plan, state), plan, state, scratch)
-            head[COUNT] += 1
-            head[LAST_TIME] = times[t]
-            for i in range(len(selected)):
-                out[i, first + t] = scratch[selected[i]]
-            blank_warmup(out, first + t, first + t + 1, head[COUNT] - 1, plan[WARMUP_ROWS])
-        return len(times)
+            stop = block_end(times, columns, start, plan)
+            n = stop - start
+            for f in range(plan[FIELD_COUNT]):
+                number, place = plan[FIRST + 2 * f], plan[FIRST + 2 * f + 1]
+                for t in range(n):
+                    scratch[place + t] = columns[number, start + t]
+            run_block(times, start, n, plan, state, scratch, features, out.shape[1], first + start)
+            blank_warmup(out, first + start, first + stop, head[COUNT], plan[WARMUP_ROWS])
+            head[COUNT] += n
+            head[LAST_TIME] = times[stop - 1]
+            start = stop
+        return start
 
     return advance
+
+
+def make_plan(parameters: BarParameters, selected: Sequence[FeatureSpec]) -> Plan:
+    """Plan of `advance` for the selected features."""
+    graphs = bar_graphs(parameters)
+    warmup = max(spec.warmup for spec in selected)
+    return compile_plan([graphs[spec.name] for spec in selected], parameters.interval_ms, warmup)
 
 
 def explain(time: int, bar: dict[str, float], last: int | None, required: set[str]) -> tuple[str, str]:
@@ -154,5 +174,14 @@ def explain(time: int, bar: dict[str, float], last: int | None, required: set[st
     return f"{prices} are not a bar", "need 0 < low <= open, close <= high"
 
 
-FINGERPRINT_NOW = source_fingerprint(__file__, "windows.py", "kernel.py")
+SHARED = (
+    "kernel.py",
+    "columns.py",
+    "column_moments.py",
+    "column_tables.py",
+    "windows.py",
+    "maths.py",
+    "ratios.py",
+)
+FINGERPRINT_NOW = source_fingerprint(__file__, *SHARED)
 KERNEL = Kernel(BARS, FINGERPRINT_NOW, make_plan, compile_advance(FINGERPRINT_NOW), explain)

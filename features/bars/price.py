@@ -1,66 +1,64 @@
-"""Compiled steps of the families returns, candle, trend and time; formulas in `features.bars.catalogue`."""
-
-import math
+"""Compiled column functions of the families candle and time."""
 
 import numpy as np
 from numba import njit
 
-from features.bars.layout import (
-    BLOCKS,
-    FIRST_HORIZON,
-    HORIZONS,
-    INTERVAL_MS,
-    LOG_CLOSE_MOMENTS,
-    LOG_CLOSE_RING,
-    LONG,
-    RING,
-    Bar,
-)
-from features.windows import window_moments
-
-DAY_MS = 86_400_000
+from features.bars.mapped import mapped
+from features.bars.ops import Op
+from features.maths import cos_turns, sin_turns
 
 
 @njit(error_model="numpy", forceinline=True)
-def log_close_before(bar: Bar, plan: np.ndarray, state: np.ndarray, back: int) -> float:
-    """ln C of `back` bars ago (1 <= back < ring size); 0 before the stretch began (a row of the warm-up)."""
-    slot = bar.ring_slot - back
-    return state[plan[BLOCKS + LOG_CLOSE_RING] + (slot if slot >= 0 else slot + plan[RING])]
+def close_location(high: float, low: float, close: float) -> float:
+    """From -1, closed at the low, to 1; 0 when the bar has no range."""
+    return (2.0 * close - high - low) / (high - low) if high > low else 0.0
 
 
 @njit(error_model="numpy", forceinline=True)
-def price_step(bar: Bar, plan: np.ndarray, state: np.ndarray, row: np.ndarray, column: int) -> int:
-    """Write returns, candle and trend from `column` on; return the next free column."""
-    sigma = bar.sigma
-    for i in range(plan[HORIZONS]):
-        back = plan[FIRST_HORIZON + i]
-        change = bar.log_close - log_close_before(bar, plan, state, back)
-        row[column + i] = change / (sigma * math.sqrt(back)) if sigma > 0.0 else 0.0
-    column += plan[HORIZONS]
-    span = bar.high - bar.low
-    if span > 0.0:
-        row[column] = (2.0 * bar.close - bar.high - bar.low) / span
-        row[column + 1] = (bar.close - bar.open) / span
-        row[column + 2] = (bar.high - max(bar.open, bar.close)) / span
-        row[column + 3] = (min(bar.open, bar.close) - bar.low) / span
-    else:
-        row[column : column + 4] = 0.0
-    row[column + 4] = (bar.log_high - bar.log_low) / sigma if sigma > 0.0 else 0.0
-    row[column + 5] = zscore(state, plan[BLOCKS + LOG_CLOSE_MOMENTS], plan[LONG], bar.long_slot, bar.log_close)
-    return column + 6
+def body(opened: float, high: float, low: float, close: float) -> float:
+    return (close - opened) / (high - low) if high > low else 0.0
 
 
 @njit(error_model="numpy", forceinline=True)
-def zscore(state: np.ndarray, at: int, window: int, slot: int, value: float) -> float:
-    """Take `value` into the window at `at`; return its distance from the mean in standard deviations (n - 1)."""
-    deviation, ss = window_moments(state, at, window, slot, value)
-    return deviation / math.sqrt(ss / (window - 1)) if ss > 0.0 else 0.0
+def upper_wick(opened: float, high: float, low: float, close: float) -> float:
+    return (high - max(opened, close)) / (high - low) if high > low else 0.0
 
 
 @njit(error_model="numpy", forceinline=True)
-def time_step(open_time_ms: int, plan: np.ndarray, row: np.ndarray, column: int) -> int:
-    """Write sine and cosine of the close's time of day; return the next free column."""
-    phase = 2.0 * math.pi * ((open_time_ms + plan[INTERVAL_MS]) % DAY_MS) / DAY_MS
-    row[column] = math.sin(phase)
-    row[column + 1] = math.cos(phase)
-    return column + 2
+def lower_wick(opened: float, high: float, low: float, close: float) -> float:
+    return (min(opened, close) - low) / (high - low) if high > low else 0.0
+
+
+@njit(error_model="numpy", forceinline=True)
+def sine(days: float, turns: float) -> float:
+    return sin_turns(days * turns)
+
+
+@njit(error_model="numpy", forceinline=True)
+def cosine(days: float, turns: float) -> float:
+    return cos_turns(days * turns)
+
+
+CLOSE_LOCATIONS = mapped(3, close_location)
+BODIES = mapped(4, body)
+UPPER_WICKS = mapped(4, upper_wick)
+LOWER_WICKS = mapped(4, lower_wick)
+SINES = mapped(1, sine)
+COSINES = mapped(1, cosine)
+
+
+@njit(error_model="numpy")
+def price_column(op: int, m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndarray, i: int) -> None:
+    """Run one instruction of this group."""
+    if op == Op.CLOSE_LOCATION:
+        CLOSE_LOCATIONS(m, target, d, n, plan, i)
+    elif op == Op.BODY:
+        BODIES(m, target, d, n, plan, i)
+    elif op == Op.UPPER_WICK:
+        UPPER_WICKS(m, target, d, n, plan, i)
+    elif op == Op.LOWER_WICK:
+        LOWER_WICKS(m, target, d, n, plan, i)
+    elif op == Op.SINE:
+        SINES(m, target, d, n, plan, i)
+    elif op == Op.COSINE:
+        COSINES(m, target, d, n, plan, i)

@@ -1,99 +1,86 @@
-"""Compiled steps of the families volatility and dependence; formulas in `features.bars.catalogue`."""
+"""Compiled column functions of the families volatility and dependence."""
 
 import math
 
 import numpy as np
 from numba import njit
 
-from features.bars.layout import (
-    AGGREGATED_MOMENTS,
-    AGGREGATION,
-    BIPOWER,
-    BLOCKS,
-    GARMAN_KLASS,
-    LONG,
-    PARKINSON,
-    RETURN_PAIRS,
-    ROGERS_SATCHELL,
-    SHORT,
-    SIGNED_SQUARED,
-    Bar,
-)
-from features.bars.price import log_close_before
-from features.windows import window_comoments, window_moments, window_sum
+from features.bars.mapped import mapped
+from features.bars.ops import Op
+from features.maths import log
 
 VARIANCE_FLOOR = 1e-14
 """Per-bar variance below which a log volatility stops falling: a thousandth of a basis point, so ln(0.001) = -6.9."""
-FOUR_LN_2 = 4.0 * math.log(2.0)
+LOG_BPS = math.log(1e4)
 GARMAN_KLASS_WEIGHT = 2.0 * math.log(2.0) - 1.0
 
 
 @njit(error_model="numpy", forceinline=True)
-def balance(a: float, b: float) -> float:
-    """(a - b) / (a + b) = tanh(½ ln(a / b)) for a, b >= 0: a log ratio that stays in [-1, 1]; 0 when both are 0."""
-    total = a + b
-    return (a - b) / total if total > 0.0 else 0.0
+def log_volatility(total: float, weight: float) -> float:
+    """Log of the volatility in basis points, variance = weight · total, floored at `VARIANCE_FLOOR`."""
+    return 0.5 * log(max(weight * total, VARIANCE_FLOOR)) + LOG_BPS
 
 
 @njit(error_model="numpy", forceinline=True)
-def log_bps(variance: float) -> float:
-    """Log of the volatility in basis points, floored at `VARIANCE_FLOOR`."""
-    return 0.5 * math.log(max(variance, VARIANCE_FLOOR)) + math.log(1e4)
+def signed_square(r: float) -> float:
+    return r * abs(r)
 
 
 @njit(error_model="numpy", forceinline=True)
-def volatility_step(bar: Bar, plan: np.ndarray, state: np.ndarray, row: np.ndarray, column: int) -> int:
-    """Write the family from `column` on; return the next free column."""
-    long, slot = plan[LONG], bar.long_slot
-    r = bar.log_return
-    span = bar.log_high - bar.log_low
-    body = bar.log_close - bar.log_open
-    overlap = (bar.log_high - bar.log_close) * (bar.log_high - bar.log_open) + (bar.log_low - bar.log_close) * (
-        bar.log_low - bar.log_open
-    )
-    gk = 0.5 * span * span - GARMAN_KLASS_WEIGHT * body * body
-    signed = r * r if r > 0.0 else -r * r
-
-    products = window_sum(state, plan[BLOCKS + BIPOWER], long, slot, abs(r * bar.last_return))
-    signed_squares = window_sum(state, plan[BLOCKS + SIGNED_SQUARED], long, slot, signed)
-    parkinson = window_sum(state, plan[BLOCKS + PARKINSON], long, slot, span * span / FOUR_LN_2) / long
-    garman_klass = window_sum(state, plan[BLOCKS + GARMAN_KLASS], long, slot, gk) / long
-    rogers_satchell = window_sum(state, plan[BLOCKS + ROGERS_SATCHELL], long, slot, overlap) / long
-
-    realised = bar.squares / long
-    bipower = 0.5 * math.pi * products / long
-    row[column] = log_bps(realised)
-    row[column + 1] = log_bps(bipower)
-    row[column + 2] = max(0.0, 1.0 - bipower / realised) if realised > 0.0 else 0.0
-    row[column + 3] = signed_squares / bar.squares if bar.squares > 0.0 else 0.0
-    row[column + 4] = balance(parkinson, realised)
-    row[column + 5] = balance(garman_klass, realised)
-    row[column + 6] = balance(rogers_satchell, realised)
-    row[column + 7] = balance(bar.short_squares / plan[SHORT], realised)
-    return column + 8
+def garman_klass(opened: float, high: float, low: float, close: float) -> float:
+    """Variance of one bar from its log prices (Garman & Klass 1980)."""
+    span, body = high - low, close - opened
+    return 0.5 * span * span - GARMAN_KLASS_WEIGHT * body * body
 
 
 @njit(error_model="numpy", forceinline=True)
-def dependence_step(bar: Bar, plan: np.ndarray, state: np.ndarray, row: np.ndarray, column: int) -> int:
-    """Write variance ratio and autocorrelation from `column` on; return the next free column."""
-    n, q = plan[LONG], plan[AGGREGATION]
-    mean, sxx, sxy, syy = window_comoments(
-        state, plan[BLOCKS + RETURN_PAIRS], n, bar.long_slot, bar.log_return, bar.last_return
-    )
-    # The overlapping q-bar returns inside the window are n - q + 1; Lo & MacKinlay's divisor makes the ratio unbiased.
-    m = n - q + 1
-    change = bar.log_close - log_close_before(bar, plan, state, q)
-    deviation, q_ss = window_moments(state, plan[BLOCKS + AGGREGATED_MOMENTS], m, bar.seen % m, change)
-    off = change - deviation - q * mean
-    q_variance = (q_ss + m * off * off) / (q * m * (1.0 - q / n))
-    variance = sxx / (n - 1)
-    row[column] = q_variance / variance - 1.0 if variance > 0.0 else 0.0
-    row[column + 1] = correlation(sxx, sxy, syy)
-    return column + 2
+def rogers_satchell(opened: float, high: float, low: float, close: float) -> float:
+    """Variance of one bar from its log prices, whatever its drift (Rogers & Satchell 1991)."""
+    return (high - close) * (high - opened) + (low - close) * (low - opened)
 
 
 @njit(error_model="numpy", forceinline=True)
-def correlation(sxx: float, sxy: float, syy: float) -> float:
-    """Pearson correlation from centred sums, held inside [-1, 1]; 0 when either side is constant."""
-    scale = math.sqrt(sxx) * math.sqrt(syy)
-    return min(1.0, max(-1.0, sxy / scale)) if scale > 0.0 else 0.0
+def jump_share(products: float, squares: float) -> float:
+    """max(0, 1 - BV / RV) from Σ |r| |r[-1]| and Σ r²."""
+    return max(0.0, 1.0 - 0.5 * math.pi * products / squares) if squares > 0.0 else 0.0
+
+
+@njit(error_model="numpy", forceinline=True)
+def variance_ratio(
+    change: float, change_deviation: float, change_scatter: float, path: float, scatter: float, n: float, q: float
+) -> float:
+    """VR(q) - 1 of n returns, overlapping, unbiased (Lo & MacKinlay 1988, equations 11-13); 0 when they are equal.
+
+    `change` is the newest q-bar return, `change_deviation` and `change_scatter` belong to all n - q + 1 of them,
+    `path` is the sum of the n returns and `scatter` theirs about the mean.
+    """
+    m = n - q + 1.0
+    off = change - change_deviation - q * path / n
+    q_variance = (change_scatter + m * off * off) / (q * m * (1.0 - q / n))
+    variance = scatter / (n - 1.0)
+    return q_variance / variance - 1.0 if variance > 0.0 else 0.0
+
+
+LOG_VOLATILITIES = mapped(1, log_volatility)
+SIGNED_SQUARES = mapped(1, signed_square)
+GARMAN_KLASS = mapped(4, garman_klass)
+ROGERS_SATCHELL = mapped(4, rogers_satchell)
+JUMP_SHARES = mapped(2, jump_share)
+VARIANCE_RATIOS = mapped(5, variance_ratio)
+
+
+@njit(error_model="numpy")
+def volatility_column(op: int, m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndarray, i: int) -> None:
+    """Run one instruction of this group."""
+    if op == Op.LOG_VOLATILITY:
+        LOG_VOLATILITIES(m, target, d, n, plan, i)
+    elif op == Op.SIGNED_SQUARE:
+        SIGNED_SQUARES(m, target, d, n, plan, i)
+    elif op == Op.GARMAN_KLASS:
+        GARMAN_KLASS(m, target, d, n, plan, i)
+    elif op == Op.ROGERS_SATCHELL:
+        ROGERS_SATCHELL(m, target, d, n, plan, i)
+    elif op == Op.JUMP_SHARE:
+        JUMP_SHARES(m, target, d, n, plan, i)
+    elif op == Op.VARIANCE_RATIO:
+        VARIANCE_RATIOS(m, target, d, n, plan, i)

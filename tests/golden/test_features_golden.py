@@ -23,7 +23,16 @@ from features.config import BarParameters
 ROWS = 4_000
 PARAMETERS = {
     "default": BarParameters(),
-    "other": BarParameters(horizons=(1, 3, 7, 90), short=9, long=31, aggregation=3, fast_span=4, slow_span=11),
+    "other": BarParameters(
+        horizons=(1, 3, 7, 90),
+        short=9,
+        long=31,
+        aggregation=3,
+        other_aggregations=(2, 7),
+        lags=(2, 5),
+        fast_span=4,
+        slow_span=11,
+    ),
 }
 
 WARMUP = max(spec.warmup for spec in select_features(None))

@@ -141,7 +141,7 @@ def test_read_only_and_strided_input_runs_the_one_compiled_function(bars: BarArr
 def test_interval_and_windows_travel_with_the_state() -> None:
     bars = bar_arrays(synthetic_market(SyntheticConfig(bars=600)).bars)
     slow = BarArrays(bars.open_time_ms * 5, *[getattr(bars, name) for name in BarArrays.__slots__[1:]])
-    parameters = BarParameters(interval_ms=300_000, horizons=(1, 4), short=10, long=40)
+    parameters = BarParameters(interval_ms=300_000, horizons=(1, 4), short=10, long=40, other_aggregations=(2,))
     names = ("return_4", "ma_zscore_40")
     expected = compute_features(slow, names, parameters)
     stream = FeatureStream(names, parameters)
