@@ -115,18 +115,20 @@ def iso_time(time_ms: int) -> str:
     return text.replace("+00:00", "Z").replace(".000Z", "Z")
 
 
-def validate_bars(table: pa.Table, where: str, *, interval_ms: int = 60_000, now_ms: int | None = None) -> None:
+def validate_bars(
+    table: pa.Table, where: str, *, interval_ms: int = 60_000, now_ms: int | None = None, sparse: bool = False
+) -> None:
     """Raise InputError at the first thing wrong in a table of `BAR_SCHEMA`; `where` names it (a file name).
 
     Checked in this order: columns, types, at least one row, nulls in required columns, open times between 2009 and
     one day past `now_ms` (the clock, when None) and on the grid of `interval_ms`, strictly increasing, steps not all
-    wider than the interval; prices finite and positive, open, close and low not above high, open and close not below
-    low; volumes and trade counts finite and not negative. The message names the row (0-based), its open time, the
-    value and the remedy. O(T), vectorised.
+    wider than the interval (unless the bars may be `sparse`, as those of a thin market are); prices finite and
+    positive, open, close and low not above high, open and close not below low; volumes and trade counts finite and not
+    negative. The message names the row (0-based), its open time, the value and the remedy. O(T), vectorised.
     """
     _check_schema(table, where)
     bars = bar_arrays(table)
-    _check_times(bars.open_time_ms, where, interval_ms, now_ms)
+    _check_times(bars.open_time_ms, where, interval_ms, now_ms, sparse)
     _check_prices(bars, where)
     _check_sizes(table, bars, where)
 
@@ -160,7 +162,7 @@ def _check_columns(table: pa.Table, where: str) -> None:
             )
 
 
-def _check_times(times: np.ndarray, where: str, interval_ms: int, now_ms: int | None) -> None:
+def _check_times(times: np.ndarray, where: str, interval_ms: int, now_ms: int | None, sparse: bool) -> None:
     latest = (int(time.time() * 1000) if now_ms is None else now_ms) + DAY_MS
 
     def fail(bad: np.ndarray, what: str, remedy: str) -> None:
@@ -187,7 +189,7 @@ def _check_times(times: np.ndarray, where: str, interval_ms: int, now_ms: int | 
         np.concatenate(([False], steps < 0)), "open_time {value} is before the row above", "sort the rows by open_time"
     )
     narrowest = int(steps.min())
-    if narrowest > interval_ms and len(times) > 2:
+    if narrowest > interval_ms and len(times) > 2 and not sparse:
         raise InputError(
             f"all bars are at least {narrowest // 1000} s apart, not {interval_ms // 1000} s",
             where=f"{where}, rows 0-{len(times) - 1}",

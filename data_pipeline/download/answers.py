@@ -71,7 +71,7 @@ def _believed(times: np.ndarray, arrays: dict[str, np.ndarray], span: Span, inte
         raise BadAnswerError(f"bars {times[0]} to {times[-1]} when asked for [{span[0]}, {span[1]})")
     try:
         table = table_of_bars(times, arrays)
-        validate_bars(table, "answer", interval_ms=interval_ms, now_ms=span[1])
+        validate_bars(table, "answer", interval_ms=interval_ms, now_ms=span[1], sparse=True)
     except (InputError, pa.ArrowInvalid) as error:
         raise BadAnswerError(str(error)) from None
     return table

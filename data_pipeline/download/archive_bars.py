@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import pyarrow as pa
 
 from data_pipeline.download.archive import ArchiveSource
@@ -24,6 +25,7 @@ from data_pipeline.store.seal import part_rows, reopen_month
 from data_pipeline.venue import store_symbol
 
 FILES_AT_ONCE = 4
+_ARCHIVE = "archive"  # as a gap's evidence names it
 
 
 @dataclass
@@ -97,6 +99,7 @@ class ArchiveBars:
         """Check what is sealed, then fetch whole months; days too, when there is no REST to do it."""
         run, committer = self._run, self._run.committer
         await together([self._check(part) for part in await committer.call(self._from_archive)])
+        await together([self._second_opinion(part, gaps) for part, gaps in await committer.call(self._told_by_rest)])
         months = await committer.call(lambda: self._target.whole_months(run.ledger, run.now_ms))
         await together([self._month(month) for month in months])
         if run.rest is None:
@@ -119,7 +122,7 @@ class ArchiveBars:
                 return
             content, digest = found
             table, gaps = await self._complete(content, url, month)
-            part = await asyncio.to_thread(write_part, run.ledger.root, self._series, month, table, "archive")
+            part = await asyncio.to_thread(write_part, run.ledger.root, self._series, month, table, _ARCHIVE)
             await run.committer.call(lambda: run.ledger.put_part(part, gaps=gaps, archive=(url, digest)))
         run.committer.count(self._series, table.num_rows, _bars_in(gaps, self._series))
 
@@ -132,7 +135,7 @@ class ArchiveBars:
                 self._unavailable.append(url)
                 return
             table, gaps = await self._complete(found[0], url, span)
-            await run.committer.put(Chunk(self._series, *span, table, "archive", gaps))
+            await run.committer.put(Chunk(self._series, *span, table, _ARCHIVE, gaps))
 
     async def _complete(self, content: bytes, url: str, span: Span) -> tuple[pa.Table, tuple[Gap, ...]]:
         """The file's bars, with what it lacks asked from REST where that is allowed."""
@@ -142,12 +145,12 @@ class ArchiveBars:
         holes = missing_spans(table, self._target.life(span), step)
         rest, market = self._run.rest, self._target.market
         if rest is None or market is None:
-            return table, tuple(Gap(*hole, 1, "archive x1", confirmed=False) for hole in holes)
+            return table, tuple(Gap(*hole, 1, f"{_ARCHIVE} x1", confirmed=False) for hole in holes)
         gaps: list[Gap] = []
         for low, stop in holes:
             for start in range(low, stop, rest.page_rows * step):
                 piece = (start, min(start + rest.page_rows * step, stop))
-                chunk = await rest.chunk(market, piece, evidence="archive + rest")
+                chunk = await rest.chunk(market, piece, evidence=f"{_ARCHIVE} + rest")
                 table = pa.concat_tables([table, chunk.table])
                 gaps += chunk.gaps
         return (table.sort_by("open_time") if holes else table).combine_chunks(), tuple(gaps)
@@ -165,10 +168,48 @@ class ArchiveBars:
             if found is None:
                 return
             table, gaps = await self._complete(found[0], url, (part.start_ms, part.stop_ms))
-        rows = Chunk(self._series, part.start_ms, part.stop_ms, table, "archive", gaps)
+        rows = Chunk(self._series, part.start_ms, part.stop_ms, table, _ARCHIVE, gaps)
         why = f"re-issued, sha256 {known[:12]} became {found[1][:12]}"
         await run.committer.call(lambda: reopen_month(run.ledger, part, rows, why, run.now_ms, (url, found[1])))
         self._reissued.append(url)
+
+    def _told_by_rest(self) -> list[tuple[Part, list[Gap]]]:
+        """Sealed months without an archive behind them that have gaps, with their gaps."""
+        ledger = self._run.ledger
+        known, all_gaps = ledger.archives(self._series), ledger.gaps(self._series)
+        told = []
+        for part in ledger.parts(self._series):
+            gaps = [gap for gap in all_gaps if part.start_ms <= gap.start_ms < part.stop_ms]
+            if part.start_ms not in known and any(_ARCHIVE not in gap.evidence for gap in gaps):
+                told.append((part, gaps))
+        return told
+
+    async def _second_opinion(self, part: Part, gaps: list[Gap]) -> None:
+        """Hold gaps that only REST told of against the month's archive, once there is one; take what it has."""
+        run, month = self._run, (part.start_ms, part.stop_ms)
+        url = run.archive.month_url(self._series, part.start_ms)
+        async with run.slots:
+            found = await run.archive.fetch(url)
+            if found is None:
+                return
+            name, step = url.rsplit("/", 1)[-1], self._series.interval_ms
+            table = await asyncio.to_thread(bars_from_archive, found[0], name, month, step)
+        more, left = [], []
+        for gap in gaps:
+            times = table["open_time"].cast(pa.int64()).to_numpy()
+            first, stop = np.searchsorted(times, (gap.start_ms, gap.stop_ms))
+            more.append(table.slice(first, stop - first))
+            holes = missing_spans(more[-1], (gap.start_ms, gap.stop_ms), step)
+            left += [Gap(*hole, gap.reads, f"{gap.evidence} + {_ARCHIVE}") for hole in holes]
+        if not any(piece.num_rows for piece in more):
+            await run.committer.call(partial(run.ledger.put_gaps, self._series, left))
+            return
+        old = await asyncio.to_thread(part_rows, run.ledger, part)
+        rows = pa.concat_tables([old, *more]).sort_by("open_time").combine_chunks()
+        chunk = Chunk(self._series, *month, rows, f"{part.source}+{_ARCHIVE}", tuple(left))
+        why = f"bars that REST lacked came from {url}"
+        await run.committer.call(partial(reopen_month, run.ledger, part, chunk, why, run.now_ms))
+        run.committer.count(self._series, rows.num_rows - old.num_rows, 0)
 
     async def _confirm_gaps(self) -> None:
         """Ask REST about gaps that only an archive told of; put bars that turn up into their month."""
@@ -187,7 +228,7 @@ class ArchiveBars:
                 if not gap.confirmed:
                     for start in range(gap.start_ms, gap.stop_ms, rest.page_rows * step):
                         piece = (start, min(start + rest.page_rows * step, gap.stop_ms))
-                        chunk = await rest.chunk(market, piece, evidence="archive + rest")
+                        chunk = await rest.chunk(market, piece, evidence=f"{_ARCHIVE} + rest")
                         found.append(chunk.table)
                         known += chunk.gaps
             if sum(table.num_rows for table in found):

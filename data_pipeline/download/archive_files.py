@@ -82,7 +82,7 @@ def bars_from_archive(content: bytes, name: str, span: Span, interval_ms: int) -
         table = table_of_bars(times, columns)
     except pa.ArrowInvalid as error:
         raise InputError(f"trades are no counts ({error})", where=name, remedy=_REMEDY) from None
-    validate_bars(table, name, interval_ms=interval_ms, now_ms=span[1])
+    validate_bars(table, name, interval_ms=interval_ms, now_ms=span[1], sparse=True)
     if times[0] < span[0] or times[-1] >= span[1]:
         raise InputError(
             f"bars {times[0]} to {times[-1]} are not of [{span[0]}, {span[1]})", where=name, remedy=_REMEDY

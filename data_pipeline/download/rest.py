@@ -185,10 +185,16 @@ class RestSource:
             self.venue.contract,
         )
 
-    async def bounds(self, market: Market) -> tuple[int | None, int | None]:
-        """(open of the first bar there ever was, end of the last bar of a market that ended); None where unknown."""
+    async def bounds(self, market: Market, since_ms: int) -> tuple[int | None, int | None]:
+        """(open of the first bar there is, end of the last bar of a market that ended); None where unknown.
+
+        A venue without a raw endpoint is asked for the first bar from `since_ms` on: some serve the newest few hundred
+        alone, and what they do not serve any more is no gap of the market.
+        """
         step = market.series.interval_ms
-        if self.endpoint is None or not self.endpoint.finds_ends:
+        if self.endpoint is None:
+            return await self._first_served(market, since_ms), None
+        if not self.endpoint.finds_ends:
             created = market.info.get("created")
             return (None if not created else int(created) // step * step), None
         first = await self._edge(market, {"startTime": 0})
@@ -213,6 +219,19 @@ class RestSource:
             if edge is not None:
                 return edge
         return None
+
+    async def _first_served(self, market: Market, since_ms: int) -> int | None:
+        async def call() -> int | None:
+            rows = await self.client.fetch_ohlcv(market.symbol, market.series.interval, since_ms, PLAIN_PAGE)
+            return min((int(row[0]) for row in cut_rows(rows, (since_ms, self.now_ms()))), default=None)
+
+        first: int | None = None
+        for _ in range(self.config.agreeing_reads):  # a first bar later than wanted is believed when told again
+            told = await self._ask(1, call)
+            first = min((time for time in (first, told) if time is not None), default=None)
+            if first == since_ms:
+                break
+        return first
 
     # -- bars --------------------------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from data_pipeline.download.progress import Report, Silent
 from data_pipeline.download.rest import RestSource
 from data_pipeline.download.targets import Target, pages, rest_target, venue_of, wanted_range
 from data_pipeline.errors import InputError
+from data_pipeline.schema import iso_time
 from data_pipeline.store.ledger import Ledger
 from data_pipeline.store.recovery import Recovery
 from data_pipeline.store.writer import open_store
@@ -74,9 +75,13 @@ async def download(
             committer = await stack.enter_async_context(Committer(ledger, report, now_ms))
             if config.data == "trades":
                 assert archive is not None
-                await download_trades(archive, ledger, committer, config, now_ms, outcome.unavailable, report)
+                await download_trades(
+                    archive, ledger, committer, config, now_ms, outcome.unavailable, outcome.reissued, report
+                )
             else:
                 await _download_bars(rest, archive, ledger, committer, config, now_ms, outcome, report)
+        for url in outcome.reissued:
+            report.say(f"re-issued by the archive, fetched again: {url}")
         outcome.rows, outcome.missing = committer.rows, committer.missing
         if rest is not None:
             outcome.retried, outcome.refusals = rest.failures, rest.governor.refusals
@@ -100,7 +105,10 @@ async def _download_bars(
         else:
             assert archive is not None
             targets.append(await archive_target(archive, ledger, symbol, config, now_ms))
+    since, _ = wanted_range(config)
     for target in targets:
+        if target.first_ms is not None and target.first_ms - since >= target.series.interval_ms:
+            report.say(f"{target.series} has no bar before {iso_time(target.first_ms)}")
         wanted = sum(stop - start for start, stop in target.todo(ledger)) // target.series.interval_ms
         report.begin(target.series, wanted)
     if archive is not None:
@@ -111,8 +119,6 @@ async def _download_bars(
     await committer.drained()
     for target in targets:
         await committer.seal(target.series)
-    for text in outcome.reissued:
-        report.say(f"re-issued by the archive, fetched again: {text}")
 
 
 async def read_pages(

@@ -88,7 +88,10 @@ async def rest_target(rest: RestSource, ledger: Ledger, symbol: str, config: Dow
     market = rest.market(symbol, config.interval)
     step = market.series.interval_ms
     span = clip_to_past(*wanted_range(config), rest.closed_before(step), step)
-    first, last = await rest.bounds(market)
+    first, last = await rest.bounds(market, span[0])
+    known, _ = ledger.bounds(market.series)
+    if rest.endpoint is None and first is not None and known is not None:
+        first = min(first, known)  # what the venue serves no more may be in the store
     if last is not None and last <= span[0]:
         raise InputError(
             f"{symbol} was delisted before the range: its last bar ended {iso_time(last)}",

@@ -219,13 +219,8 @@ class Ledger:
             key = self.series_id(part.series, create=True)
             span = (key, part.start_ms, part.stop_ms)
             connection.execute("DELETE FROM chunk WHERE series_id = ? AND start_ms >= ? AND stop_ms <= ?", span)
-            connection.execute(
-                "INSERT INTO part VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (*span, part.path, part.rows, part.bytes, part.sha256, part.source),
-            )
+            self._enter(key, part, archive)
             self._put_gaps(key, gaps)
-            if archive is not None:
-                connection.execute("INSERT OR REPLACE INTO archive VALUES (?, ?, ?, ?)", (key, part.start_ms, *archive))
 
     def drop_part(self, part: Part, kind: str, detail: str, at_ms: int) -> None:
         """Forget a part, and what was known about its gaps, so that its span is fetched again; say why in the log."""
@@ -237,13 +232,30 @@ class Ledger:
         self, part: Part, rows: Chunk, detail: str, at_ms: int, archive: tuple[str, str] | None = None
     ) -> None:
         """Put hot `rows` in the place of a sealed part, in one transaction. The caller removes the file."""
-        with self.transaction() as connection:
+        with self.transaction():
             self._forget(part)
             self._put(rows)
-            if archive is not None:
-                entry = (self.series_id(part.series), part.start_ms, *archive)
-                connection.execute("INSERT OR REPLACE INTO archive VALUES (?, ?, ?, ?)", entry)
+            self._put_archive(self.series_id(part.series), part.start_ms, archive)
             self._log("reopened", detail, at_ms)
+
+    def renew_part(self, old: Part, new: Part, archive: tuple[str, str], detail: str, at_ms: int) -> None:
+        """Enter `new`, which stands where `old` stood in the lake, in the place of `old`; say why in the log."""
+        with self.transaction():
+            self._forget(old)
+            self._enter(self.series_id(new.series), new, archive)
+            self._log("reissued", detail, at_ms)
+
+    def _enter(self, key: int | None, part: Part, archive: tuple[str, str] | None) -> None:
+        self.connection.execute(
+            "INSERT INTO part VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (key, part.start_ms, part.stop_ms, part.path, part.rows, part.bytes, part.sha256, part.source),
+        )
+        self._put_archive(key, part.start_ms, archive)
+
+    def _put_archive(self, key: int | None, start_ms: int, archive: tuple[str, str] | None) -> None:
+        if archive is not None:
+            entry = (key, start_ms, *archive)
+            self.connection.execute("INSERT OR REPLACE INTO archive VALUES (?, ?, ?, ?)", entry)
 
     def _forget(self, part: Part) -> None:
         span = (self.series_id(part.series), part.start_ms, part.stop_ms)

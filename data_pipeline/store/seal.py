@@ -33,7 +33,9 @@ def seal_month(ledger: Ledger, series: Series, month: Span) -> Part | None:
     if table.num_rows == 0:
         return None
     table = table.combine_chunks()
-    validate_bars(table, f"{series}, month from {month[0]}", interval_ms=series.interval_ms, now_ms=month[1])
+    validate_bars(
+        table, f"{series}, month from {month[0]}", interval_ms=series.interval_ms, now_ms=month[1], sparse=True
+    )
     sources = {source for start, _, _, source in ledger.chunk_spans(series) if month[0] <= start < month[1]}
     part = write_part(ledger.root, series, month, table, "+".join(sorted(sources)))
     ledger.put_part(part)

@@ -50,7 +50,7 @@ class Listing:
 
 @dataclass
 class ExchangeCore:
-    """Answers as Binance (spot, USD-M), Bybit and OKX do. Deterministic for its inputs and its clock."""
+    """Answers as Binance (spot, USD-M), Bybit, OKX and Kraken do. Deterministic for its inputs and its clock."""
 
     listings: list[Listing]
     clock: Callable[[], float] = time.time
@@ -158,6 +158,8 @@ class ExchangeCore:
             return other_venues.bybit(self, path, query, fault)
         if host == "www.okx.com":
             return other_venues.okx(self, path, query, fault)
+        if host == "api.kraken.com":
+            return other_venues.kraken(self, path, query, fault)
         return Reply(404, b"{}")
 
     def listing(self, key: str, contract: str) -> Listing | None:

@@ -15,7 +15,7 @@ import aiohttp
 import trustme
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-REST_HOSTS = ("api.binance.com", "fapi.binance.com", "api.bybit.com", "www.okx.com")
+REST_HOSTS = ("api.binance.com", "fapi.binance.com", "api.bybit.com", "www.okx.com", "api.kraken.com")
 STREAM_HOSTS = ("stream.binance.com", "fstream.binance.com")
 
 

@@ -1,4 +1,7 @@
-"""Bybit v5 and OKX v5: instruments, server time and klines, in their own shapes (newest first, all text)."""
+"""Bybit v5 and OKX v5: instruments, server time and klines, in their own shapes (newest first, all text).
+
+And Kraken, for which the downloader has no endpoint of its own: ccxt's `fetch_ohlcv` is all there is.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ from collections.abc import Mapping
 
 from tests.emulator.core import ExchangeCore, Listing, Reply
 from tests.emulator.faults import Fault
+
+KRAKEN_BARS = 720  # it serves no more than the newest, whatever it is asked for
 
 
 def bybit(core: ExchangeCore, path: str, query: Mapping[str, str], fault: Fault | None) -> bytes | Reply:
@@ -116,4 +121,51 @@ def _okx_symbol(entry: Listing) -> dict:
         "state": "live" if entry.active else "suspend",
         "tickSz": entry.tick,
         "uly": "" if spot else f"{entry.base}-{entry.quote}",
+    }
+
+
+def kraken(core: ExchangeCore, path: str, query: Mapping[str, str], fault: Fault | None) -> bytes | Reply:
+    """The body of a Kraken public GET."""
+    if path.endswith("/Time"):
+        return _kraken({"unixtime": core.now_ms() // 1000})
+    if path.endswith("/AssetPairs"):
+        return _kraken({_kraken_id(entry): _kraken_pair(entry) for entry in core.listings if entry.contract == "spot"})
+    if path.endswith("/OHLC"):
+        entry = next((entry for entry in core.listings if _kraken_id(entry) == query["pair"]), None)
+        if entry is None:
+            return json.dumps({"error": ["EQuery:Unknown asset pair"]}).encode()
+        assert int(query["interval"]) * 60_000 == entry.source.interval_ms
+        newest = map(json.loads, core.kline_rows(entry, None, None, KRAKEN_BARS, fault))
+        since = int(query.get("since", 0))
+        bars = [[c[0] // 1000, *c[1:5], c[4], c[5], c[8]] for c in newest if c[0] // 1000 > since]
+        return _kraken({_kraken_id(entry): bars, "last": bars[-2][0] if len(bars) > 1 else since})
+    return Reply(404, b"{}")
+
+
+def _kraken(result: dict) -> bytes:
+    return json.dumps({"error": [], "result": result}).encode()
+
+
+def _kraken_id(entry: Listing) -> str:
+    return entry.key.replace("BTC", "XBT")
+
+
+def _kraken_pair(entry: Listing) -> dict:
+    return {
+        "altname": _kraken_id(entry),
+        "wsname": f"{entry.base}/{entry.quote}".replace("BTC", "XBT"),
+        "aclass_base": "currency",
+        "base": entry.base.replace("BTC", "XXBT"),
+        "aclass_quote": "currency",
+        "quote": entry.quote,
+        "pair_decimals": 2,
+        "lot_decimals": 3,
+        "lot_multiplier": 1,
+        "leverage_buy": [],
+        "leverage_sell": [],
+        "fees": [[0, 0.4]],
+        "fees_maker": [[0, 0.25]],
+        "ordermin": entry.step,
+        "costmin": entry.min_notional,
+        "status": "online",
     }

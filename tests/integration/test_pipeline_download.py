@@ -15,7 +15,7 @@ from data_pipeline.download.run import download
 from data_pipeline.errors import InputError
 from data_pipeline.quality import quality_report
 from data_pipeline.readers import read_bars
-from data_pipeline.schema import BAR_SCHEMA, DAY_MS
+from data_pipeline.schema import BAR_SCHEMA, DAY_MS, iso_time
 from data_pipeline.store.bar_store import BarStore
 from data_pipeline.store.check import check_store
 from data_pipeline.store.instruments import snapshots
@@ -25,7 +25,9 @@ from scripts import check_data
 from tests.emulator.bars import BarSource
 from tests.emulator.binance import agg_trade
 from tests.emulator.core import Listing
+from tests.emulator.faults import Fault
 from tests.emulator.lab import FEBRUARY, HOUR, JANUARY, MARCH, Lab, hourly
+from tests.emulator.other_venues import KRAKEN_BARS
 
 HOURS = 24 * 40
 FULL = {"binance": set(), "bybit": set(BAR_SCHEMA.names[7:]), "okx": set(BAR_SCHEMA.names[7:])}
@@ -61,14 +63,33 @@ def test_each_venue_gives_all_columns_that_it_has(tmp_path: Path, exchange: str,
     assert [(entry.instrument.tick_size, entry.instrument.lot_step) for entry in taken] == [(0.01, 0.001)]
 
 
-def test_a_venue_without_a_raw_endpoint_gives_plain_bars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def _unthrottled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ccxt's own throttle, on for venues without an entry of ours, would let a request pass every 1.2 seconds."""
     import data_pipeline.download.rest as rest
 
-    monkeypatch.setattr(rest, "kline_endpoint", lambda venue: None)
-    lab = lab_of(tmp_path, hourly(hours=400, missing=frozenset({77})))
-    lab.download(exchange="binance")
-    table = stored(lab)
-    assert table.select(BAR_SCHEMA.names[:6]).equals(lab.listings[0].source.table().select(BAR_SCHEMA.names[:6]))
+    open_client = rest.open_client
+    monkeypatch.setattr(
+        rest, "open_client", lambda *given, **options: open_client(*given, **{**options, "own_governor": True})
+    )
+
+
+@pytest.mark.usefixtures("_unthrottled")
+def test_a_venue_without_a_raw_endpoint_gives_plain_bars(tmp_path: Path) -> None:
+    thin = frozenset(range(342, 542, 2))  # a whole page in which every other hour had no trade
+    lab = Lab(tmp_path / "store", [hourly(hours=HOURS + 48, missing=thin)], JANUARY + HOURS * HOUR + HOUR // 2)
+    lab.faults.add(Fault("html", path="OHLC", after=1), Fault("truncated_json", path="OHLC", after=4))
+    outcome = lab.download(exchange="kraken", since="2024-01-05")
+    assert lab.faults.struck == ["html", "truncated_json"]
+    served = JANUARY + (HOURS + 1 - KRAKEN_BARS - len(thin)) * HOUR  # the running bar is one of the newest 720
+    # what the venue serves no more is told, and is no gap of the market
+    assert lab.report.said == [f"kraken_spot BTCUSDT 1h has no bar before {iso_time(served)}"]
+    assert outcome.missing == len(check_store(lab.store)[0].gaps) == len(thin)
+    lab.now_ms += 24 * HOUR  # the window moves on; what is stored stays
+    assert lab.download(exchange="kraken", since="2024-01-05").rows == 24
+    table, truth = stored(lab), lab.listings[0].source.table(served, JANUARY + (HOURS + 24) * HOUR)
+    plain = BAR_SCHEMA.names[:6]
+    assert table.select(plain).equals(truth.select(plain).combine_chunks())
     assert all(table[name].null_count == len(table) for name in BAR_SCHEMA.names[6:])
 
 
