@@ -23,7 +23,7 @@ import orjson
 import tyro
 
 from data_pipeline.recording.book import BookBuilder
-from data_pipeline.recording.events import Depth, parse_event, parse_snapshot, read_log
+from data_pipeline.recording.events import Depth, parse_binance, parse_snapshot, read_log
 from data_pipeline.recording.state import StreamState
 
 DEPTH = 10
@@ -89,7 +89,7 @@ def ours(snapshot: dict[str, Any], messages: list[bytes], rules: Literal["spot",
     book.on_snapshot(parse_snapshot("BTCUSDT", snapshot))
     tops = []
     for text in messages:
-        event = parse_event(orjson.loads(text))
+        event = parse_binance(orjson.loads(text))
         assert isinstance(event, Depth)
         book.on_depth(event)
         if book.live:

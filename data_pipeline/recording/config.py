@@ -10,6 +10,7 @@ from typing import Literal
 from data_pipeline.errors import InputError
 
 MOST_SUBSCRIPTIONS = 200  # on one connection: the limit of USD-M, and of ccxt
+EXCHANGES = ("binance", "bybit", "okx")
 Stream = Literal["book", "trades", "bbo"]
 
 
@@ -24,7 +25,7 @@ class RecordConfig:
     out: Path = Path("recordings")
     """Folder of the recording; one recorder at a time writes to it."""
     exchange: str = "binance"
-    """Exchange; the sequence rules of its books must be known, so: binance."""
+    """binance, or, tested on emulated messages only, bybit and okx."""
     minutes: float | None = None
     """Stop after this long; without it, at Ctrl-C."""
     stale_s: float = 2.5
@@ -34,11 +35,11 @@ class RecordConfig:
     connect_s: float = 10.0
     """Time that a new connection has until its first event."""
     snapshot_limit: int = 1000
-    """Levels a side of a REST snapshot. When the price has moved to their edge, a new snapshot is taken."""
+    """Levels a side of a REST snapshot (binance). When the price has moved to their edge, a new snapshot is taken."""
     book_rate_ms: int = 100
-    """Pace of the book stream: 100 or 1000 (spot), 0, 100, 250 or 500 (perpetuals)."""
+    """Pace of binance's book stream: 100 or 1000 (spot), 0, 100, 250 or 500 (perpetuals)."""
     refetch_trades: int = 100_000
-    """Missed trades are asked for by REST when a hole has at most this many; 0 is never."""
+    """Missed trades are asked for by REST (binance) when a hole has at most this many; 0 is never."""
     queue_events: int = 20_000
     """Events that may wait for the disk; further ones are dropped, counted, and their books taken anew."""
     flush_s: float = 0.1
@@ -55,11 +56,11 @@ class RecordConfig:
             raise InputError("no symbol is given", where="--symbols", remedy="give at least one, such as BTC/USDT")
         if not self.streams:
             raise InputError("no stream is given", where="--streams", remedy="use book, trades or bbo")
-        if self.exchange != "binance":
+        if self.exchange not in EXCHANGES:
             raise InputError(
                 f"exchange {self.exchange!r} cannot be recorded: the sequence rules of its books are not built in",
                 where="--exchange",
-                remedy="use binance (spot, or perpetuals as BTC/USDT:USDT)",
+                remedy=f"use one of {' '.join(EXCHANGES)} (spot, or perpetuals as BTC/USDT:USDT)",
             )
         for name in ("stale_s", "connect_s", "queue_events", "flush_s", "sync_s", "rotate_minutes", "rotate_mb"):
             self._check(name, getattr(self, name), 0.0)

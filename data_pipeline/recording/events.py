@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+UNNUMBERED = -1
 Level = list[str] | tuple[str, str]  # [price, quantity], decimal text as the exchange writes it
 
 
@@ -23,7 +24,11 @@ class MalformedEventError(ValueError):
 
 
 class Depth(NamedTuple):
-    """A change of the book: quantities are absolute, 0 removes the level. `previous_id` only on USD-M."""
+    """A change of the book: quantities are absolute, 0 removes the level.
+
+    `previous_id`: of the change before it, where the exchange tells (not on Binance spot). `checksum`: of the best 25
+    levels after it (OKX).
+    """
 
     symbol: str
     event_time_ms: int
@@ -33,13 +38,14 @@ class Depth(NamedTuple):
     previous_id: int | None
     bids: list[Level]
     asks: list[Level]
+    checksum: int | None = None
 
 
 class Trade(NamedTuple):
     """One trade, or `joined` of them that one order made at one price, the last of which has the id `trade_id`.
 
-    `event_time_ms` is None when it was asked for by REST. `on_book` is False for what the exchange keeps out of its
-    bars (insurance fund, auto-deleveraging).
+    `trade_id` is UNNUMBERED where the exchange does not number its trades. `event_time_ms` is None when it was asked
+    for by REST. `on_book` is False for what the exchange keeps out of its bars (insurance fund, auto-deleveraging).
     """
 
     symbol: str
@@ -79,12 +85,17 @@ class Ticker(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """A REST depth snapshot. `symbol` is None in captures of one symbol, which do not say it."""
+    """A depth snapshot. `symbol` is None in captures of one symbol, which do not say it.
+
+    `event_time_ms` only when it came on the stream.
+    """
 
     symbol: str | None
     last_id: int
     bids: list[Level]
     asks: list[Level]
+    checksum: int | None = None
+    event_time_ms: int | None = None
 
 
 class Control(NamedTuple):
@@ -143,34 +154,35 @@ def read_log(path: Path) -> Iterator[LogLine]:
         return
 
 
-def parse_event(message: dict[str, Any]) -> Event | None:
-    """The event that a message carries, None for what is none of ours (acknowledgements, other streams).
-
-    Raises MalformedEventError when a message of a known kind lacks a field or has one of the wrong type.
-    """
-    if "recorder" in message:
-        return _parse_record(message)
+def parse_binance(message: dict[str, Any]) -> Event | None:
+    """A message of Binance's streams, bare or combined, or a bare depth snapshot; None for any other."""
     data = message.get("data", message) if "stream" in message else message
-    try:
-        kind = data.get("e")
-        if kind == "depthUpdate":
-            return Depth(
-                data["s"], data["E"], data.get("T"), data["U"], data["u"], data.get("pu"), data["b"], data["a"]
-            )
-        if kind == "trade":
-            on_book = data.get("X", "MARKET") == "MARKET"
-            return Trade(data["s"], data["E"], data["T"], data["t"], data["p"], data["q"], data["m"], on_book)
-        if kind == "bookTicker" or (kind is None and "B" in data and "A" in data):
-            prices = (float(data["b"]), float(data["B"]), float(data["a"]), float(data["A"]))
-            return Ticker(data["s"], data.get("E"), data["u"], *prices)
-        if kind is None and "lastUpdateId" in data:
-            return parse_snapshot(None, data)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise MalformedEventError(f"{type(error).__name__}: {error}") from error
+    kind = data.get("e")
+    if kind == "depthUpdate":
+        return Depth(data["s"], data["E"], data.get("T"), data["U"], data["u"], data.get("pu"), data["b"], data["a"])
+    if kind == "trade":
+        on_book = data.get("X", "MARKET") == "MARKET"
+        return Trade(data["s"], data["E"], data["T"], data["t"], data["p"], data["q"], data["m"], on_book)
+    if kind == "bookTicker" or (kind is None and "B" in data and "A" in data):
+        prices = (float(data["b"]), float(data["B"]), float(data["a"]), float(data["A"]))
+        return Ticker(data["s"], data.get("E"), data["u"], *prices)
+    if kind is None and "lastUpdateId" in data:
+        return parse_snapshot(None, data)
     return None
 
 
-def _parse_record(message: dict[str, Any]) -> Event:
+def binance_stream(message: dict[str, Any]) -> tuple[str, str] | None:
+    """(book, bbo or trades, symbol) of a message, None when it is none of the market's."""
+    data = message.get("data", message) if "stream" in message else message
+    if not isinstance(data, dict):
+        return None
+    kinds = {"depthUpdate": "book", "trade": "trades", "bookTicker": "bbo"}
+    kind = kinds.get(data.get("e", "bookTicker" if "B" in data else ""))
+    return None if kind is None else (kind, data.get("s", ""))
+
+
+def parse_record(message: dict[str, Any]) -> Event:
+    """A record of the recorder. Raises KeyError or MalformedEventError for one that is not whole."""
     if message["recorder"] == "snapshot":
         return parse_snapshot(message["symbol"], message["response"])
     if message["recorder"] == "trades":
@@ -200,9 +212,13 @@ def parse_snapshot(symbol: str | None, response: object) -> Snapshot:
     last_id = response.get("lastUpdateId")
     if not isinstance(last_id, int):
         raise MalformedEventError(f"the snapshot's lastUpdateId is {last_id!r}")
+    return Snapshot(symbol, last_id, *checked_sides(response.get("bids"), response.get("asks")))
+
+
+def checked_sides(bids: object, asks: object) -> tuple[list[Level], list[Level]]:
+    """Both sides of a snapshot as they are. Raises MalformedEventError saying what is wrong with them."""
     sides = []
-    for name, sign in (("bids", -1.0), ("asks", 1.0)):
-        levels = response.get(name)
+    for name, levels, sign in (("bids", bids, -1.0), ("asks", asks, 1.0)):
         if not isinstance(levels, list) or not levels:
             raise MalformedEventError(f"the snapshot has no {name}")
         try:
@@ -214,4 +230,4 @@ def parse_snapshot(symbol: str | None, response: object) -> Snapshot:
         sides.append(levels)
     if float(sides[0][0][0]) >= float(sides[1][0][0]):
         raise MalformedEventError(f"the snapshot is crossed: bid {sides[0][0][0]}, ask {sides[1][0][0]}")
-    return Snapshot(symbol, last_id, *sides)
+    return sides[0], sides[1]

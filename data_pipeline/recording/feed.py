@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from data_pipeline.errors import InputError
 from data_pipeline.instruments import Contract
 from data_pipeline.recording.config import RecordConfig
 from data_pipeline.recording.refetch import PAGE
+from data_pipeline.recording.venues import VENUES
 from data_pipeline.venue import nearest
 
 WEIGHT_LIMIT: dict[Contract, int] = {"spot": 6000, "linear": 2400}  # a minute and address, Binance's documentation
@@ -25,7 +26,7 @@ Ask = Callable[[str, dict[str, Any], int], Awaitable[Any]]
 class Feed:
     """Subscribes through ccxt's own watch methods and hands every raw message to `sink` with its local time (ns).
 
-    ccxt's handlers see errors only: its books and caches would merge events, and cost more than all the rest.
+    ccxt's handlers see nothing of the market's: its books and caches would merge events, and cost more than the rest.
     """
 
     def __init__(self, client: Any, contract: Contract, config: RecordConfig, sink: Sink) -> None:
@@ -34,13 +35,11 @@ class Feed:
         self._sink = sink
         self._ccxt_handler = client.handle_message
         client.handle_message = self._tap
+        self.venue = VENUES[config.exchange]
         self._spot = contract == "spot"
         limit = WEIGHT_LIMIT[contract]
         self._governor = WeightGovernor(limit, share=WEIGHT_SHARE, in_flight=IN_FLIGHT)
         client.on_rest_response = self._on_response  # ccxt calls it for every answer, refusals included
-        # one connection for all streams: events of book, trades and quotes keep the order in which they were sent
-        for kind in ("spot", "linear"):
-            client.options["streamLimits"][kind] = 1
         self.ids: dict[str, str] = {}
 
     async def load(self) -> None:
@@ -65,24 +64,15 @@ class Feed:
 
     def _tap(self, connection: Any, message: Any) -> None:
         local_ns = time.time_ns()
-        if not isinstance(message, dict):
-            message = {"recorder": "text", "text": str(message)}
-        self._sink(local_ns, message)
-        if "error" in message:
+        known = isinstance(message, dict)
+        self._sink(local_ns, message if known else {"recorder": "text", "text": str(message)})
+        if self.venue.for_ccxt(message):
             self._ccxt_handler(connection, message)
 
     async def run(self) -> None:
         """Connect, subscribe, and stay until the connection breaks: always ends by ccxt's exception."""
         symbols = list(self._config.symbols)
-        watches: dict[str, Coroutine[Any, Any, Any]] = {}
-        if "book" in self._config.streams:
-            rate = {"watchOrderBookRate": str(self._config.book_rate_ms)}
-            watches["book"] = self._client.watch_order_book_for_symbols(symbols, None, rate)
-        if "trades" in self._config.streams:
-            watches["trades"] = self._client.watch_trades_for_symbols(symbols, None, None, {"name": "trade"})
-        if "bbo" in self._config.streams:
-            watches["bbo"] = self._client.watch_bids_asks(symbols)
-        tasks = [asyncio.create_task(watch, name=name) for name, watch in watches.items()]
+        tasks = [asyncio.create_task(watch) for watch in self.venue.watches(self._client, symbols, self._config)]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:

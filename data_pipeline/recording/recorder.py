@@ -27,6 +27,7 @@ from data_pipeline.recording.repairs import LONGEST_WAIT_S, Repairs
 from data_pipeline.recording.rotation import LOG_FOLDER, SegmentLog, lock_folder, rotation_due
 from data_pipeline.recording.sealing import recover
 from data_pipeline.recording.state import Step, StreamState
+from data_pipeline.recording.venues import VENUES
 from data_pipeline.recording.watchdog import Watchdog
 from data_pipeline.venue import Venue, contract_of, open_client
 
@@ -37,7 +38,6 @@ T = TypeVar("T")
 
 LOGGER = logging.getLogger("data_pipeline.recording")
 SKEW_WARNING_MS = 500.0
-_STEADY = {"depthUpdate": "book", "bookTicker": "bbo"}
 
 
 @dataclass
@@ -66,8 +66,12 @@ class Recorder:
             )
         self.config = config
         self.venue = Venue(config.exchange, contracts.pop())
+        self._stream_venue = VENUES[config.exchange]
         self.state = StreamState(
-            self.venue.contract, snapshot_limit=config.snapshot_limit, refetching=config.refetch_trades > 0
+            self._stream_venue.rules[self.venue.contract],
+            snapshot_limit=config.snapshot_limit,
+            refetching=self._stream_venue.rest and config.refetch_trades > 0,
+            numbered=self.venue.contract in self._stream_venue.numbered,
         )
         self.queue = EventQueue(config.queue_events)
         self.summary = RecordSummary(counts=self.state.counts)
@@ -125,7 +129,7 @@ class Recorder:
             self.state,
             self._note,
             books="book" in self.config.streams,
-            refetch_trades=self.config.refetch_trades,
+            refetch_trades=self.config.refetch_trades if self.state.refetching else 0,
         )
         background = [
             asyncio.create_task(self._stay_connected(feed), name="connection"),
@@ -145,12 +149,9 @@ class Recorder:
     # --- from the websocket into the queue
 
     def _receive(self, local_ns: int, message: dict[str, Any]) -> None:
-        data = message.get("data", message) if "stream" in message else message
-        if not isinstance(data, dict):
-            data = {}
-        kind = data.get("e", "bookTicker" if "B" in data else None)
-        if kind is not None:
-            self._watchdog.seen((_STEADY[kind], data.get("s", "")) if kind in _STEADY else None)
+        stream = self._stream_venue.stream_of(message)
+        if stream is not None:
+            self._watchdog.seen(None if stream[0] == "trades" else stream)
         if not self.queue.offer(local_ns, message) and self.queue.dropped % self.config.queue_events == 1:
             LOGGER.warning("the disk is too slow: %d events dropped so far", self.queue.dropped)
 
@@ -208,7 +209,8 @@ class Recorder:
         head = {
             "recorder": "segment",
             "venue": self.venue.name,
-            "contract": self.venue.contract,
+            "rules": self.state.rules,
+            "numbered": self.state.numbered,
             "symbols": list(self.config.symbols),
             "streams": list(self.config.streams),
             "snapshot_limit": self.config.snapshot_limit,

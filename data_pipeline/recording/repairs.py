@@ -21,6 +21,7 @@ from data_pipeline.recording.state import BOOK_DEPTH, Step, StreamState
 LOGGER = logging.getLogger("data_pipeline.recording")
 LONGEST_WAIT_S = 30.0
 THIN_PAUSE_S = 0.5  # a live book waits for its refresh: in a rout it must not eat the request weight
+RESUBSCRIBE_S = 0.5  # a snapshot may be on its way
 REORDER_S = 0.3  # a missing trade may only be late
 REFETCH_ATTEMPTS = 3  # answers that do not hold what is missing
 REFETCH_PATIENCE_S = 120.0  # for an exchange that does not answer at all
@@ -62,6 +63,8 @@ class Repairs:
                 self._attempts[name] = 0
         elif what in ("refetched", "no_trades"):
             self._refetches.pop(name, None)
+        elif isinstance(step.event, Snapshot) and not step.findings:
+            self._attempts[step.event.symbol or ""] = 0
 
     async def cancel(self) -> None:
         """End every request."""
@@ -76,6 +79,9 @@ class Repairs:
         """For a book that waits for one, or whose touch has left the span of its last one."""
         book = self._state.books.get(name)
         if book is None:
+            return
+        if book.wants_snapshot and book.pending and not self._feed.venue.rest:
+            self._snapshots[name] = asyncio.create_task(self._begin_anew(name))
             return
         thin = book.live and not book.covers(BOOK_DEPTH)
         if thin or (book.wants_snapshot and book.pending):
@@ -98,6 +104,15 @@ class Repairs:
                 continue
             self._note("snapshot", symbol=name, response=response)
             return
+
+    async def _begin_anew(self, name: str) -> None:
+        """The stream sends a snapshot at its begin only: give the connection up, unless the book mends by itself."""
+        wait = min(LONGEST_WAIT_S, RESUBSCRIBE_S * 2 ** self._attempts[name])
+        self._attempts[name] += 1
+        await asyncio.sleep(wait)
+        if self._state.book(name).wants_snapshot:
+            self._feed.break_off(f"the book of {name} needs a new snapshot")
+        del self._snapshots[name]
 
     # --- trades
 

@@ -20,7 +20,7 @@ from data_pipeline.errors import InputError
 from data_pipeline.files import atomic_path, file_sha256
 from data_pipeline.recording.aggregate import Bar, bar_table
 from data_pipeline.recording.book import BookBuilder
-from data_pipeline.recording.events import Depth, LogLine, Ticker, read_log
+from data_pipeline.recording.events import UNNUMBERED, Depth, LogLine, Snapshot, Ticker, read_log
 from data_pipeline.recording.ledger import Part, SealedSegment, commit_segment, is_sealed, open_ledger
 from data_pipeline.recording.rotation import unsealed_logs
 from data_pipeline.recording.state import BOOK_DEPTH, Finding, Step, StreamState
@@ -137,14 +137,15 @@ class _Parts:
         kind = type(event).__name__.lower() if event is not None else "other"
         self.writer("events").add(local_ns, (local_ns, event_time, kind, line.text))
         for trade in step.trades:
-            row = (trade.trade_time_ms, trade.trade_id, float(trade.price), float(trade.qty))
+            number = None if trade.trade_id == UNNUMBERED else trade.trade_id
+            row = (trade.trade_time_ms, number, float(trade.price), float(trade.qty))
             flags = (trade.buyer_is_maker, trade.on_book, trade.joined, step.source)
             self.writer("trades", trade.symbol).add(local_ns, (local_ns, trade.event_time_ms, *row, *flags))
         if isinstance(event, Ticker):
             self.writer("bbo", event.symbol).add(local_ns, (local_ns, event_time, *event[2:]))
-        elif isinstance(event, Depth) and step.book:
-            row = book_row(state.books[event.symbol])
-            self.writer("book", event.symbol).add(local_ns, (local_ns, event_time, *row))
+        elif step.book and isinstance(event, Depth | Snapshot) and event_time is not None:
+            row = book_row(state.book(event.symbol or ""))
+            self.writer("book", event.symbol or "").add(local_ns, (local_ns, event_time, *row))
         symbol = getattr(event, "symbol", None)
         if step.bars and symbol is not None:
             self.writer("bars", symbol).add_bars(local_ns, step.bars)
@@ -176,8 +177,14 @@ def seal_segment(log: Path, out: Path) -> SealedSegment:
     if first.message.get("recorder") != "segment":
         raise InputError("the log does not begin with a segment record", where=str(log), remedy="move it away")
     head = first.message
-    refetching = head.get("refetching", False)  # a log of an earlier version does not say
-    state = StreamState(head["contract"], snapshot_limit=head["snapshot_limit"], refetching=refetching)
+    # a log of an earlier version says less
+    rules, refetching, numbered = head.get("rules") or head["contract"], head.get("refetching"), head.get("numbered")
+    state = StreamState(
+        rules,
+        snapshot_limit=head["snapshot_limit"],
+        refetching=bool(refetching),
+        numbered=numbered is not False,
+    )
     with ExitStack() as stack:
         parts = _Parts(stack, out, head["venue"], sealed.name)
         for line in _chain(first, lines):

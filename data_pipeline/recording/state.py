@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from data_pipeline.recording.aggregate import Bar
-from data_pipeline.recording.book import BookBuilder, Outcome, Rules
+from data_pipeline.recording.book import ON_STREAM, BookBuilder, Outcome, Rules
+from data_pipeline.recording.dialects import parse_bybit, parse_okx
 from data_pipeline.recording.events import (
     Control,
     Depth,
@@ -17,14 +18,16 @@ from data_pipeline.recording.events import (
     Ticker,
     Trade,
     Trades,
-    parse_event,
+    parse_binance,
+    parse_record,
 )
 from data_pipeline.recording.tape import HELD_LIMIT, REORDER_LIMIT, TradeTape
 
 BOOK_DEPTH = 10
-FAULTS = (Outcome.GAP, Outcome.STALE, Outcome.CROSSED)
+FAULTS = (Outcome.GAP, Outcome.STALE, Outcome.CROSSED, Outcome.CHECKSUM)
 # USD-M's aggTrades joins trades of up to 100 ms, spot's those of one instant (Binance API documentation)
-GROUP_SPREAD_MS: dict[Rules, int] = {"spot": 0, "linear": 100}
+GROUP_SPREAD_MS: dict[Rules, int] = {"spot": 0, "linear": 100, "bybit": 0, "okx": 0}
+PARSERS = {"spot": parse_binance, "linear": parse_binance, "bybit": parse_bybit, "okx": parse_okx}
 
 
 @dataclass(slots=True)
@@ -94,9 +97,13 @@ class StreamState:
     """Every symbol's book, tape and check. `apply` takes the lines in order; the same lines give the same state.
 
     `refetching`: the log's recorder asks for missing trades by REST, so the trades behind a hole wait for its answer.
+    `numbered`: trades are numbered without holes; else none can be known to be missing, and no bar to be whole.
     """
 
-    def __init__(self, rules: Rules, *, snapshot_limit: int = 1000, refetching: bool = False) -> None:
+    def __init__(
+        self, rules: Rules, *, snapshot_limit: int = 1000, refetching: bool = False, numbered: bool = True
+    ) -> None:
+        self.numbered = numbered
         self.rules = rules
         self.snapshot_limit = snapshot_limit
         self.refetching = refetching
@@ -121,7 +128,7 @@ class StreamState:
     def apply(self, message: dict[str, Any]) -> Step:
         """Take one message of the log. Never raises on what an exchange may send: trouble comes back as findings."""
         try:
-            event = parse_event(message)
+            event = parse(self.rules, message)
             step = Step(event)
             if isinstance(event, Depth):
                 self.counts["depth"] += 1
@@ -133,7 +140,8 @@ class StreamState:
                 self.counts["trades"] += 1
                 self._trades(event.symbol, [event], step)
             elif isinstance(event, Trades):
-                self._refetched(event, step)
+                self.counts["trades"] += len(event.trades) if event.source == "ws" else 0
+                self._trades(event.symbol, event.trades, step) if event.source == "ws" else self._refetched(event, step)
             elif isinstance(event, Snapshot):
                 self.counts["snapshots"] += 1
                 self._snapshot(event, step)
@@ -166,7 +174,7 @@ class StreamState:
         if outcome is Outcome.APPLIED:
             book = self.books[symbol]
             step.book = True
-            if book.covers(1):
+            if book.covers(1) and self.rules not in ON_STREAM:  # whose quotes are numbered apart from their books
                 self._check(symbol).on_book(book.last_id or 0, book.top())
         elif outcome is Outcome.OLD:
             self.counts["old_depth"] += 1
@@ -180,6 +188,9 @@ class StreamState:
             step.findings.append(Finding("top_differs", event.symbol, detail))
 
     def _trades(self, symbol: str, trades: list[Trade], step: Step) -> None:
+        if not self.numbered:
+            step.trades = trades
+            return
         tape = self.tape(symbol)
         for trade in trades:
             new, bars = tape.push(trade)
@@ -246,6 +257,17 @@ class StreamState:
         ]
         tapes = [{"recorder": "tape", "symbol": symbol, "state": tape.to_dict()} for symbol, tape in self.tapes.items()]
         return books + tapes
+
+
+def parse(rules: Rules, message: dict[str, Any]) -> Event | None:
+    """The event that a message carries, None for what is none of ours (acknowledgements, other streams).
+
+    Raises MalformedEventError when a message of a known kind lacks a field or has one of the wrong type.
+    """
+    try:
+        return parse_record(message) if "recorder" in message else PARSERS[rules](message)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise MalformedEventError(f"{type(error).__name__}: {error}") from error
 
 
 def _symbol_of(message: dict[str, Any]) -> str | None:

@@ -16,7 +16,7 @@ import trustme
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 REST_HOSTS = ("api.binance.com", "fapi.binance.com", "api.bybit.com", "www.okx.com", "api.kraken.com")
-STREAM_HOSTS = ("stream.binance.com", "fstream.binance.com")
+STREAM_HOSTS = ("stream.binance.com", "fstream.binance.com", "stream.bybit.com", "ws.okx.com")
 
 
 class HostRefused(OSError):

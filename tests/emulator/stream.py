@@ -70,25 +70,26 @@ class LiveBook:
                 else:
                     side.pop(tick, None)
         self.last_id += len(bids) + len(asks)
-        return first, self.last_id, _text(bids), _text(asks)
+        return first, self.last_id, as_text(bids), as_text(asks)
 
     def snapshot(self, limit: int) -> dict[str, Any]:
         """The REST depth answer at this instant."""
         bids = sorted(self.bids.items(), reverse=True)[:limit]
         return {
             "lastUpdateId": self.last_id,
-            "bids": _text(dict(bids)),
-            "asks": _text(dict(sorted(self.asks.items())[:limit])),
+            "bids": as_text(dict(bids)),
+            "asks": as_text(dict(sorted(self.asks.items())[:limit])),
         }
 
     def top(self) -> dict[str, str]:
         """Best prices as bookTicker names them."""
         bid, ask = max(self.bids), min(self.asks)
-        (b, B), (a, A) = _text({bid: self.bids[bid]})[0], _text({ask: self.asks[ask]})[0]
+        (b, B), (a, A) = as_text({bid: self.bids[bid]})[0], as_text({ask: self.asks[ask]})[0]
         return {"b": b, "B": B, "a": a, "A": A}
 
 
-def _text(levels: dict[int, int]) -> list[list[str]]:
+def as_text(levels: dict[int, int]) -> list[list[str]]:
+    """Levels as the exchange writes them."""
     return [[_decimal(tick * 1_000_000), _decimal(qty * 1000)] for tick, qty in levels.items()]
 
 
@@ -186,6 +187,10 @@ class StreamExchange:
             self._sum(symbol, now // 60_000 * 60_000, tick, price, qty, maker_buys)
             group.append(event)
         self._groups[symbol].append(group)
+        await self.send_trades(symbol, group)
+
+    async def send_trades(self, symbol: str, group: list[dict[str, Any]]) -> None:
+        """Tell the trades of one order."""
         for event in group:
             await self.send(f"{symbol.lower()}@trade", event)
 
@@ -300,12 +305,14 @@ class StreamExchange:
         try:
             async for message in socket:
                 if message.type is WSMsgType.TEXT:
-                    await self._command(socket, names, json.loads(message.data))
+                    await self.command(socket, names, message.data)
         finally:
             self._connections.pop(socket, None)
         return socket
 
-    async def _command(self, socket: web.WebSocketResponse, names: set[str], command: dict[str, Any]) -> None:
+    async def command(self, socket: web.WebSocketResponse, names: set[str], text: str) -> None:
+        """Answer what a client sent; `names` are the streams that it has asked for so far."""
+        command = json.loads(text)
         known = {name.lower() for name in self.books}
         asked = command["params"]
         if any(name.partition("@")[0] not in known for name in asked):

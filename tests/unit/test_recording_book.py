@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from data_pipeline.recording.book import KEPT_LIVE, BookBuilder, Outcome, Rules
-from data_pipeline.recording.events import Depth, MalformedEventError, Snapshot, parse_event, parse_snapshot
+from data_pipeline.recording.events import Depth, MalformedEventError, Snapshot, parse_snapshot
+from data_pipeline.recording.state import parse
 
 BIDS = [["100.0", "1"], ["99.0", "2"]]
 ASKS = [["101.0", "1"], ["102.0", "2"]]
@@ -170,9 +171,9 @@ def test_unusable_snapshots_are_refused(response: object, why: str) -> None:
 @pytest.mark.parametrize("message", [{"e": "trade", "s": "BTCUSDT"}, {"stream": "x", "data": {"e": "depthUpdate"}}])
 def test_known_kind_without_its_fields_is_malformed(message: dict) -> None:
     with pytest.raises(MalformedEventError):
-        parse_event(message)
+        parse("spot", message)
 
 
 def test_other_messages_are_none_of_ours() -> None:
-    assert parse_event({"result": None, "id": 1}) is None
-    assert parse_event({"e": "serverShutdown", "E": 1}) is None
+    assert parse("spot", {"result": None, "id": 1}) is None
+    assert parse("spot", {"e": "serverShutdown", "E": 1}) is None

@@ -68,7 +68,7 @@ def test_watchdog_knows_three_limits() -> None:
     [
         ({"symbols": ()}, "--symbols"),
         ({"streams": ()}, "--streams"),
-        ({"exchange": "kraken"}, "--exchange"),
+        ({"exchange": "kraken"}, "use one of binance bybit okx"),
         ({"stale_s": 0.0}, "--stale-s"),
         ({"minutes": float("nan")}, "--minutes"),
         ({"snapshot_limit": 9999}, "--snapshot-limit"),
