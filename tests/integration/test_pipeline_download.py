@@ -140,6 +140,34 @@ def test_without_rest_a_gap_stays_unconfirmed_until_it_can_be_asked(tmp_path: Pa
     assert stored(lab).equals(lab.listings[0].source.table(JANUARY, FEBRUARY).combine_chunks())
 
 
+def test_gaps_that_rest_told_of_are_held_against_the_archive_once_it_is_there(tmp_path: Path) -> None:
+    lab = lab_of(tmp_path, hourly(hours=24 * 40, missing=frozenset({5, 6, 7, 700})))
+    lab.download(source="auto", until="2024-02-01")
+    assert [gap.evidence for gap in check_store(lab.store)[0].gaps] == ["rest x3", "rest x3"]
+    source = BarSource(JANUARY, 24 * 40, HOUR, seed=lab.listings[0].source.seed, missing=frozenset({6, 700}))
+    path = lab.archive.put_bars(Listing("BTC", "USDT", source), "1h", "2024-01", JANUARY, FEBRUARY)
+    assert lab.download(source="auto", until="2024-02-01").rows == 2
+    assert stored(lab).equals(source.table(JANUARY, FEBRUARY).combine_chunks())
+    gaps = check_store(lab.store)[0].gaps
+    assert [(gap.start_ms, gap.stop_ms, gap.evidence, gap.confirmed) for gap in gaps] == [
+        (JANUARY + row * HOUR, JANUARY + (row + 1) * HOUR, "rest x3 + archive", True) for row in (6, 700)
+    ]
+    asked = lab.archive.requests.count(path)
+    assert lab.download(source="auto", until="2024-02-01").rows == 0
+    assert lab.archive.requests.count(path) == asked == 1
+
+
+def test_an_archive_that_lacks_the_same_bars_confirms_what_rest_told(tmp_path: Path) -> None:
+    lab = lab_of(tmp_path, hourly(hours=24 * 40, missing=frozenset({5, 700})))
+    lab.download(source="rest", until="2024-02-01")
+    lab.archive.put_bars(lab.listings[0], "1h", "2024-01", JANUARY, FEBRUARY)
+    part = lab.store / "bars/venue=binance_spot/symbol=BTCUSDT/interval=1h/month=2024-01/part.parquet"
+    before = part.stat().st_mtime_ns
+    lab.download(source="archive", until="2024-02-01")
+    assert [gap.evidence for gap in check_store(lab.store)[0].gaps] == ["rest x3 + archive"] * 2
+    assert part.stat().st_mtime_ns == before
+
+
 def test_days_are_used_where_there_is_no_month(tmp_path: Path) -> None:
     lab = lab_of(tmp_path, hourly(hours=24 * 40))
     lab.archive.put_bars(lab.listings[0], "1h", "2024-01", JANUARY, FEBRUARY)
@@ -186,16 +214,19 @@ def test_a_mirror_in_a_folder_serves_as_well(tmp_path: Path) -> None:
     assert stored(lab).equals(lab.listings[0].source.table().combine_chunks())
 
 
+def put_trades(lab: Lab, day: int, count: int, *, header: bool = False) -> None:
+    """Publish the first `count` trades of a day of January."""
+    first = (day - 1) * 172_800  # one every half second
+    trades = [agg_trade(lab.listings[0], number) for number in range(first, first + count)]
+    rows = [f"{t['a']},{t['p']},{t['q']},{t['f']},{t['l']},{t['T']}{'' if header else '000'},{t['m']}" for t in trades]
+    lab.archive.put_trades(lab.listings[0], f"2024-01-{day:02d}", rows, header=header)
+
+
 @pytest.mark.parametrize("header", [False, True])
 def test_trades_come_from_the_archive_by_day(tmp_path: Path, header: bool) -> None:
     lab = lab_of(tmp_path, hourly(hours=24 * 31))
-    for day in range(2):
-        first = day * 172_800  # one every half second
-        trades = [agg_trade(lab.listings[0], number) for number in range(first, first + 500)]
-        rows = [
-            f"{t['a']},{t['p']},{t['q']},{t['f']},{t['l']},{t['T']}{'' if header else '000'},{t['m']}" for t in trades
-        ]
-        lab.archive.put_trades(lab.listings[0], f"2024-01-0{day + 1}", rows, header=header)
+    for day in (1, 2):
+        put_trades(lab, day, 500, header=header)
     outcome = lab.download(data="trades", source="archive", until="2024-01-04")
     assert outcome.rows == 1000
     assert [url[-14:] for url in outcome.unavailable] == ["2024-01-03.zip"]
@@ -203,6 +234,40 @@ def test_trades_come_from_the_archive_by_day(tmp_path: Path, header: bool) -> No
     assert table["agg_id"].to_pylist() == list(range(172_800, 173_300))
     assert table["buyer_is_maker"][0].as_py() is True
     assert lab.download(data="trades", source="archive", until="2024-01-04").rows == 0
+
+
+def test_a_re_issued_day_of_trades_is_noticed_and_replaced(tmp_path: Path) -> None:
+    lab = lab_of(tmp_path, hourly(hours=24 * 31))
+    wanted = {"data": "trades", "source": "archive", "until": "2024-01-03"}
+    put_trades(lab, 1, 500)
+    put_trades(lab, 2, 400)
+    lab.download(**wanted)
+    put_trades(lab, 2, 600)
+    outcome = lab.download(**wanted)
+    assert [url[-14:] for url in outcome.reissued] == ["2024-01-02.zip"]
+    assert outcome.rows == 200
+    assert read_trades(lab.store, "binance_spot", "BTCUSDT", "2024-01-02").num_rows == 600
+    assert read_trades(lab.store, "binance_spot", "BTCUSDT", end="2024-01-02").num_rows == 500
+    again = lab.download(**wanted)
+    assert (again.reissued, again.rows, again.recovery.quarantined) == ([], 0, [])
+
+
+def test_a_re_issue_that_was_cut_short_is_made_good_by_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = lab_of(tmp_path, hourly(hours=24 * 31))
+    wanted = {"data": "trades", "source": "archive", "until": "2024-01-02"}
+    put_trades(lab, 1, 400)
+    lab.download(**wanted)
+    put_trades(lab, 1, 600)
+    with monkeypatch.context() as patch:  # the new file is in place, and the ledger never hears of it
+        patch.setattr(Ledger, "renew_part", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            lab.download(**wanted)
+    with pytest.raises(InputError, match="not what was sealed"):
+        read_trades(lab.store, "binance_spot", "BTCUSDT")
+    assert len(lab.download(**wanted).recovery.quarantined) == 1
+    assert read_trades(lab.store, "binance_spot", "BTCUSDT").num_rows == 600
 
 
 def test_the_display_shows_rows_gaps_and_time_left(tmp_path: Path) -> None:
