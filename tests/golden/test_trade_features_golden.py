@@ -64,7 +64,7 @@ def test_every_feature_of_the_catalogue_has_a_reference(key: str) -> None:
     assert tuple(references(PARAMETERS[key])) == feature_names(None, PARAMETERS[key], "trades")
 
 
-@pytest.mark.parametrize(("key", "count", "step"), [("default", 6_000, 211), ("other", 3_000, 17)])
+@pytest.mark.parametrize(("key", "count", "step"), [("default", 6_000, 211), ("other", 3_000, 31)])
 def test_synthetic_rows_match_the_formulas(key: str, count: int, step: int) -> None:
     parameters = PARAMETERS[key]
     trades = synthetic_trades(count, seed=4)
@@ -94,6 +94,18 @@ def test_a_feature_is_defined_from_its_own_warmup_on(key: str) -> None:
 def test_recorded_rows_match_the_formulas(contract: str) -> None:
     trades = recorded_trades(contract).slice(0, 4_000)
     assert_rows_match(trades, TradeParameters(), np.arange(560, len(trades), 173))
+
+
+def test_buckets_of_equal_trades_hold_equally_many() -> None:
+    """Sizes of which none is a float: whether the fifth trade fills the bucket must not hang on a rounded sum."""
+    p = TradeParameters(short=8, long=30, vpin_trades=5, vpin_buckets=7)
+    trades = synthetic_trades(400, seed=3, silences=0)
+    columns = trades.columns | {"qty": np.full(400, 0.1)}
+    vpin = compute_features(Events(trades.time_ns, trades.local_time_ns, columns), ["vpin"], p, "trades")[:, 0]
+    imbalance = np.abs((1.0 - 2.0 * trades.buyer_is_maker).reshape(-1, 5).sum(axis=1)) / 5.0
+    for row in range(400):
+        full = imbalance[: (row + 1) // 5][-7:]
+        assert vpin[row] == pytest.approx(full.mean() if len(full) else 0.0, abs=1e-9)
 
 
 @pytest.mark.parametrize(("contract", "share"), [("spot", 0.95), ("um", 0.95), ("cm", 0.80)])

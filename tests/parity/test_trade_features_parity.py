@@ -10,6 +10,7 @@ from features.batch import compute_features
 from features.catalogue import KINDS, feature_names
 from features.config import TradeParameters
 from features.events import Events
+from features.sampling import sample_asof
 from features.stream import FeatureStream
 from features.trades.kernel import KERNEL
 from tests.trade_tools import RECORDED, recorded_trades, synthetic_trades
@@ -109,6 +110,26 @@ def test_a_bad_trade_is_refused_and_leaves_no_trace(change: dict[str, float], me
         stream.update(time_ns, list(row.values()))
     assert stream.state_bytes() == before
     stream.update(int(trades.time_ns[-1]), [1.0, 0.0, 1.0])
+
+
+def test_rows_sampled_at_decisions_are_what_a_live_stream_last_said() -> None:
+    """Trades are stamped by the exchange but arrive later, with jitter; a decision knows those that had arrived."""
+    trades = synthetic_trades(1_500, seed=13, silences=0)
+    rng = np.random.default_rng(0)
+    received = np.maximum.accumulate(trades.time_ns + rng.integers(1, 300, 1_500) * 1_000_000)
+    decisions = np.arange(received[0] - 10**9, received[-1] + 70 * 10**9, 5 * 10**9)
+    X = compute_features(trades, None, QUICK, "trades")
+    sampled = sample_asof(decisions, received, X, max_age=60 * 10**9)
+    stream = FeatureStream(None, QUICK, "trades")
+    last, age, arrived = np.full(X.shape[1], np.nan), 0, 0
+    for decision, row in zip(decisions, sampled, strict=True):
+        while arrived < 1_500 and received[arrived] <= decision:
+            last, age = one_by_one(stream, trades.slice(arrived, arrived + 1))[0], received[arrived]
+            arrived += 1
+        expected = last if decision - age <= 60 * 10**9 else np.full(X.shape[1], np.nan)
+        assert row.tobytes() == expected.tobytes()
+    assert np.isfinite(sampled).all(axis=1).sum() > 10
+    assert np.isnan(sampled[[0, -1]]).all()
 
 
 @pytest.mark.parametrize("contract", RECORDED)
