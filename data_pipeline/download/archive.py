@@ -10,18 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import aiohttp
+import pyarrow as pa
 import stamina
 
+from data_pipeline.download.archive_files import bars_from_archive, trades_from_archive
 from data_pipeline.download.config import DownloadConfig
+from data_pipeline.download.layouts import archive_layout
 from data_pipeline.errors import InputError
-from data_pipeline.store.layout import TRADES, Series, day_label, month_label
+from data_pipeline.store.layout import Series, Span, day_label, month_label
 from data_pipeline.venue import Venue
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-BASE_URLS = {"binance": "https://data.binance.vision"}
-_ROOTS = {"spot": "data/spot", "linear": "data/futures/um"}
 TIMEOUT_S = 120.0
 T = TypeVar("T")
 
@@ -34,13 +35,15 @@ class ArchiveSource:
     """Files with their checksums. Use as an async context manager; `session` is left open when it was given."""
 
     def __init__(self, venue: Venue, config: DownloadConfig, session: aiohttp.ClientSession | None = None) -> None:
-        base = config.archive_url or BASE_URLS.get(venue.exchange, "")
-        if not base:
+        layout = archive_layout(venue)
+        if layout is None:
             raise InputError(
                 f"no archive of {venue.exchange} is known", where="--source", remedy="use --source rest, or binance"
             )
+        base = config.archive_url or layout.base_url
         self.venue = venue
         self.config = config
+        self.layout = layout
         self._folder = None if "://" in base else Path(base)
         self._base = base.rstrip("/")
         self._session = session
@@ -61,18 +64,19 @@ class ArchiveSource:
 
     def month_url(self, series: Series, start_ms: int) -> str:
         """Where the month of bars beginning at `start_ms` is."""
-        return self._url(series, "monthly", month_label(start_ms))
+        return f"{self._base}/{self.layout.path(series, month_label(start_ms))}"
 
     def day_url(self, series: Series, start_ms: int) -> str:
         """Where the day of bars or trades beginning at `start_ms` is."""
-        return self._url(series, "daily", day_label(start_ms))
+        return f"{self._base}/{self.layout.path(series, day_label(start_ms))}"
 
-    def _url(self, series: Series, span: str, label: str) -> str:
-        root = f"{self._base}/{_ROOTS[self.venue.contract]}/{span}"
-        symbol = series.symbol
-        if series.interval == TRADES:
-            return f"{root}/aggTrades/{symbol}/{symbol}-aggTrades-{label}.zip"
-        return f"{root}/klines/{symbol}/{series.interval}/{symbol}-{series.interval}-{label}.zip"
+    def bars(self, content: bytes, url: str, series: Series, span: Span) -> pa.Table:
+        """The bars in a file that `fetch` gave. Raises InputError, naming the file, for what they cannot be."""
+        return bars_from_archive(content, _name(url), span, series.interval_ms, self.layout.bar_fields)
+
+    def trades(self, content: bytes, url: str, span: Span) -> pa.Table:
+        """The trades in a file that `fetch` gave. Raises InputError, naming the file, for what they cannot be."""
+        return trades_from_archive(content, _name(url), span, self.layout.trade_fields)
 
     async def checksum(self, url: str) -> str | None:
         """The sha256 that the CHECKSUM file names; None when there is no such file."""
@@ -83,7 +87,7 @@ class ArchiveSource:
         return await self._retry(url, lambda: self._fetch(url))
 
     async def _checksum(self, url: str) -> str | None:
-        text = await self._get(f"{url}.CHECKSUM")
+        text = await self._get(f"{url}{self.layout.checksum_suffix}")
         if text is None:
             return None
         found = re.match(rb"\s*([0-9a-fA-F]{64})\b", text)
@@ -135,3 +139,7 @@ class ArchiveSource:
             if response.status != 200:
                 raise _RetryError(f"status {response.status}")
             return await response.read()
+
+
+def _name(url: str) -> str:
+    return url.rsplit("/", 1)[-1]

@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 
 from data_pipeline.download.archive import ArchiveSource
-from data_pipeline.download.archive_files import bars_from_archive
 from data_pipeline.download.committer import Committer
 from data_pipeline.download.concurrency import together
 from data_pipeline.download.config import DownloadConfig
@@ -71,13 +70,13 @@ async def _first_bar(archive: ArchiveSource, series: Series, span: Span) -> int 
         month = month_span(start)
         found = await archive.fetch(archive.month_url(series, month[0]))
         if found is not None:
-            return _first_time(bars_from_archive(found[0], series.symbol, month, series.interval_ms))
+            return _first_time(archive.bars(found[0], archive.month_url(series, month[0]), series, month))
         if stop == span[1]:
             for day in range(start // DAY_MS * DAY_MS, stop, DAY_MS):
                 found = await archive.fetch(archive.day_url(series, day))
                 if found is not None:
                     inside = (day, day + DAY_MS)
-                    return _first_time(bars_from_archive(found[0], series.symbol, inside, series.interval_ms))
+                    return _first_time(archive.bars(found[0], archive.day_url(series, day), series, inside))
     return None
 
 
@@ -139,9 +138,8 @@ class ArchiveBars:
 
     async def _complete(self, content: bytes, url: str, span: Span) -> tuple[pa.Table, tuple[Gap, ...]]:
         """The file's bars, with what it lacks asked from REST where that is allowed."""
-        name = url.rsplit("/", 1)[-1]
         step = self._series.interval_ms
-        table = await asyncio.to_thread(bars_from_archive, content, name, span, step)
+        table = await asyncio.to_thread(self._run.archive.bars, content, url, self._series, span)
         holes = missing_spans(table, self._target.life(span), step)
         rest, market = self._run.rest, self._target.market
         if rest is None or market is None:
@@ -192,8 +190,8 @@ class ArchiveBars:
             found = await run.archive.fetch(url)
             if found is None:
                 return
-            name, step = url.rsplit("/", 1)[-1], self._series.interval_ms
-            table = await asyncio.to_thread(bars_from_archive, found[0], name, month, step)
+            step = self._series.interval_ms
+            table = await asyncio.to_thread(run.archive.bars, found[0], url, self._series, month)
         more, left = [], []
         for gap in gaps:
             times = table["open_time"].cast(pa.int64()).to_numpy()

@@ -14,18 +14,12 @@ from isal import isal_zlib
 
 from data_pipeline.columns import ARCHIVE_COLUMNS
 from data_pipeline.download.answers import MICROSECONDS, table_of_bars
-from data_pipeline.download.numbers import RowLayout, csv_columns
+from data_pipeline.download.numbers import csv_columns, row_layout
 from data_pipeline.errors import InputError
 from data_pipeline.schema import BAR_SCHEMA, validate_bars
 from data_pipeline.store.layout import Span
 from data_pipeline.store.trades import TRADE_SCHEMA
 
-_TRADE_COLUMNS = ("agg_id", "price", "qty", "first_id", "last_id", "time", "buyer_is_maker", "best_match")
-_BAR_LAYOUT = RowLayout(
-    len(ARCHIVE_COLUMNS),
-    tuple(ARCHIVE_COLUMNS.index(name) for name in BAR_SCHEMA.names),
-    whole=tuple(ARCHIVE_COLUMNS.index(name) for name in ("open_time", "trades")),
-)
 _PIECE = 1 << 16  # bytes of packed data at a time
 _LOCAL_HEADER = 30  # bytes of a zip's local file header before the name and the extra field
 _REMEDY = "fetch the file again; if it stays so, report it to the archive's owner"
@@ -60,19 +54,23 @@ def inflate(content: bytes, name: str) -> Iterator[bytes]:
         raise InputError(f"not a readable zip archive ({error})", where=name, remedy=_REMEDY) from None
 
 
-def bars_from_archive(content: bytes, name: str, span: Span, interval_ms: int) -> pa.Table:
-    """The bars of a kline archive as a validated table of `BAR_SCHEMA`.
+def bars_from_archive(
+    content: bytes, name: str, span: Span, interval_ms: int, fields: tuple[str, ...] = ARCHIVE_COLUMNS
+) -> pa.Table:
+    """The bars of a kline archive, whose CSV has the columns `fields`, as a validated table of `BAR_SCHEMA`.
 
     Raises InputError naming the file for a damaged archive, invalid bars, and bars outside `span`.
     """
-    numbers = csv_columns(inflate(content, name), _BAR_LAYOUT, (span[1] - span[0]) // interval_ms)
+    known = [column for column in BAR_SCHEMA.names if column in fields]
+    layout = row_layout(fields, known)
+    numbers = csv_columns(inflate(content, name), layout, (span[1] - span[0]) // interval_ms)
     columns: dict[str, np.ndarray | pa.ChunkedArray]
     if numbers is not None:
-        columns = dict(zip(BAR_SCHEMA.names, numbers, strict=True))
+        columns = dict(zip(known, numbers, strict=True))
         times = numbers[0].astype(np.int64)
     else:  # written otherwise, or wrong: the general parser takes it, or says what is the matter
-        raw = _parse(b"".join(inflate(content, name)), name, ARCHIVE_COLUMNS, _bar_types())
-        columns = {column: raw[column] for column in BAR_SCHEMA.names}
+        raw = _parse(b"".join(inflate(content, name)), name, fields, _bar_types())
+        columns = {column: raw[column] for column in known}
         times = raw["open_time"].to_numpy()
     if len(times) and times[0] > MICROSECONDS:
         if (times % 1000).any():
@@ -90,14 +88,14 @@ def bars_from_archive(content: bytes, name: str, span: Span, interval_ms: int) -
     return table
 
 
-def trades_from_archive(content: bytes, name: str, span: Span) -> pa.Table:
-    """The trades of an aggTrades archive as a table of `TRADE_SCHEMA`, times in µs whatever the file has.
+def trades_from_archive(content: bytes, name: str, span: Span, fields: tuple[str, ...]) -> pa.Table:
+    """The trades of an archive, whose CSV has the columns `fields`, as a table of `TRADE_SCHEMA`.
 
-    Raises InputError naming the file for a damaged archive, ids that do not rise, sizes that are not positive, times
-    that go back or lie outside `span`.
+    Times come out in µs, whether the file has ms or µs. Raises InputError naming the file for a damaged archive, ids
+    that do not rise, sizes that are not positive, times that go back or lie outside `span`.
     """
-    types = {field.name: field.type for field in TRADE_SCHEMA} | {"time": pa.int64(), "best_match": pa.bool_()}
-    raw = _parse(b"".join(inflate(content, name)), name, _TRADE_COLUMNS, types)
+    types = {field.name: field.type for field in TRADE_SCHEMA} | {"time": pa.int64()}
+    raw = _parse(b"".join(inflate(content, name)), name, fields, types)
     times = raw["time"].to_numpy()
     if len(times) == 0 or times[0] <= MICROSECONDS:
         times = times * 1000
@@ -119,7 +117,7 @@ def trades_from_archive(content: bytes, name: str, span: Span) -> pa.Table:
 
 def _bar_types() -> dict[str, pa.DataType]:
     types: dict[str, pa.DataType] = {field.name: field.type for field in BAR_SCHEMA}
-    return types | {"open_time": pa.int64(), "close_time": pa.int64(), "ignore": pa.string()}
+    return types | {"open_time": pa.int64()}
 
 
 def _parse(text: bytes, name: str, columns: tuple[str, ...], types: dict[str, pa.DataType]) -> pa.Table:
@@ -129,7 +127,7 @@ def _parse(text: bytes, name: str, columns: tuple[str, ...], types: dict[str, pa
     if not first or width > len(columns) or width < len(columns) - 1:
         raise InputError(f"{width} fields in the first line", where=name, remedy=_REMEDY)
     names = list(columns[:width])
-    wanted = [column for column in names if column not in ("close_time", "ignore", "best_match")]
+    wanted = [column for column in names if column in types]
     try:
         return pa_csv.read_csv(
             pa.BufferReader(text),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from data_pipeline.download.archive import ArchiveSource
-from data_pipeline.download.archive_files import trades_from_archive
 from data_pipeline.download.committer import Committer
 from data_pipeline.download.concurrency import together
 from data_pipeline.download.config import DownloadConfig
@@ -53,8 +52,8 @@ async def download_trades(
         committer.count(series, part.rows, 0)
 
     async def written(series: Series, day: int, url: str, content: bytes) -> Part:
-        name, span = url.rsplit("/", 1)[-1], (day, day + DAY_MS)
-        table = await asyncio.to_thread(trades_from_archive, content, name, span)
+        span = (day, day + DAY_MS)
+        table = await asyncio.to_thread(archive.trades, content, url, span)
         return await asyncio.to_thread(write_part, ledger.root, series, span, table, "archive")
 
     async def check(old: Part, known: str) -> None:

@@ -9,7 +9,7 @@ refused as a whole, and left to the general parsers, which can name what is wron
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +37,12 @@ class RowLayout:
         target[list(self.places)] = np.arange(len(self.places))
         whole[list(self.whole)] = True
         return target, whole
+
+
+def row_layout(fields: Sequence[str], wanted: Sequence[str]) -> RowLayout:
+    """The layout of rows of bars with these `fields`, of which the columns `wanted` are taken."""
+    whole = tuple(fields.index(name) for name in ("open_time", "trades") if name in wanted)
+    return RowLayout(len(fields), tuple(fields.index(name) for name in wanted), whole)
 
 
 def json_columns(text: str, layout: RowLayout) -> np.ndarray | None:

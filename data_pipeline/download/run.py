@@ -7,12 +7,13 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from data_pipeline.download.archive import BASE_URLS, ArchiveSource
+from data_pipeline.download.archive import ArchiveSource
 from data_pipeline.download.archive_bars import ArchiveBars, ArchiveRun, archive_target
 from data_pipeline.download.archive_trades import download_trades
 from data_pipeline.download.committer import Committer
 from data_pipeline.download.concurrency import together
 from data_pipeline.download.config import DownloadConfig
+from data_pipeline.download.layouts import archive_layout
 from data_pipeline.download.progress import Report, Silent
 from data_pipeline.download.rest import RestSource
 from data_pipeline.download.targets import Target, pages, rest_target, venue_of, wanted_range
@@ -57,7 +58,7 @@ async def download(
     wanted_range(config)
     venue = venue_of(config)
     by_rest = config.data == "bars" and config.source != "archive"
-    has_archive = bool(config.archive_url) or config.exchange in BASE_URLS
+    has_archive = bool(config.archive_url) or archive_layout(venue) is not None
     by_archive = config.data == "trades" or config.source == "archive" or (config.source == "auto" and has_archive)
     if config.data == "trades" and config.source == "rest":
         raise InputError("trades come from the archive only", where="--source", remedy="use --source archive")

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from data_pipeline.download.numbers import RowLayout
+from data_pipeline.columns import ARCHIVE_COLUMNS
+from data_pipeline.download.numbers import RowLayout, row_layout
 from data_pipeline.schema import BAR_SCHEMA, INTERVAL_MS
 from data_pipeline.venue import Venue
 
@@ -94,18 +95,8 @@ def _inside(*path: str) -> Callable[[Any], Any]:
     return rows
 
 
-_BINANCE_COLUMNS = {
-    **_PLAIN,
-    "quote_volume": 7,
-    "trades": 8,
-    "taker_buy_volume": 9,
-    "taker_buy_quote_volume": 10,
-}
-_BINANCE_LAYOUT = RowLayout(
-    12,
-    tuple(_BINANCE_COLUMNS[name] for name in BAR_SCHEMA.names),
-    whole=(_BINANCE_COLUMNS["open_time"], _BINANCE_COLUMNS["trades"]),
-)
+_BINANCE_COLUMNS = {name: ARCHIVE_COLUMNS.index(name) for name in BAR_SCHEMA.names}  # its archives and API agree
+_BINANCE_LAYOUT = row_layout(ARCHIVE_COLUMNS, BAR_SCHEMA.names)
 _OKX_SPOT = {**_PLAIN, "quote_volume": 7}
 _OKX_SWAP = {**_PLAIN, "volume": 6, "quote_volume": 7}  # field 5 counts contracts, not the base currency
 

@@ -13,15 +13,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data_pipeline.columns import ARCHIVE_COLUMNS
 from data_pipeline.download.answers import BadAnswerError, bars_from_rows, bars_from_text
 from data_pipeline.download.archive_files import bars_from_archive
 from data_pipeline.download.numbers import RowLayout, csv_columns, json_columns
 from data_pipeline.download.venues import kline_endpoint
 from data_pipeline.errors import InputError
+from data_pipeline.schema import BAR_SCHEMA
 from data_pipeline.venue import Venue
 from tests.emulator.bars import BarSource
 
 START = 1_704_067_200_000
+PLACES = [(name, ARCHIVE_COLUMNS.index(name)) for name in BAR_SCHEMA.names[:6]]
 THREE = RowLayout(3, (2, 0), whole=(0,))
 BINANCE = kline_endpoint(Venue("binance", "spot"))
 # at most fifteen digits: each of these is to be taken
@@ -150,3 +153,16 @@ def test_an_archive_with_a_bar_too_many_or_a_damaged_byte_is_refused() -> None:
             (START, source.stop_ms),
             60_000,
         )
+
+
+def test_a_layout_tells_which_field_of_an_archive_is_what() -> None:
+    source = BarSource(START, 200)
+    span = (START, source.stop_ms)
+    fields = ("close", "open_time", "symbol", "volume", "low", "high", "open")
+    columns = {name: [line.split(",")[place] for line in source.csv(*span).decode().split()] for name, place in PLACES}
+    text = "\n".join(",".join(row) for row in zip(*(columns.get(name, ["X"] * 200) for name in fields), strict=True))
+    wordy, plain = text.encode(), text.replace("X", "0").encode()
+    for content in (plain, wordy):  # the compiled way, and the general one
+        table = bars_from_archive(archived(content), "bars.zip", span, 60_000, fields)
+        assert table.select(BAR_SCHEMA.names[:6]).equals(source.table().select(BAR_SCHEMA.names[:6]))
+        assert table["trades"].null_count == 200
