@@ -5,6 +5,8 @@ nothing heavy: listing the features needs no compiler.
 """
 
 from features.bars.fields import BAR_FIELDS, CLOSE, HLC, OHLC, OPTIONAL_FIELDS, TAKER
+from features.bars.specs_flow import flow_specs
+from features.bars.specs_price import price_specs
 from features.config import BarParameters
 from features.spec import FeatureSpec, Kind
 
@@ -213,7 +215,8 @@ def bar_catalogue(parameters: BarParameters) -> tuple[FeatureSpec, ...]:
     """Every bar feature for these windows, in the order of the columns."""
     p = parameters
     price = _returns(p) + _candle(p) + _trend(p)
-    return tuple(price + _volatility(p) + _dependence(p) + _flow(p) + _activity(p) + _liquidity(p) + _time())
+    core = price + _volatility(p) + _dependence(p) + _flow(p) + _activity(p) + _liquidity(p) + _time()
+    return tuple(core + price_specs(p) + flow_specs(p))
 
 
 BARS = Kind("bars", "open_time_ms", BAR_FIELDS, OPTIONAL_FIELDS, BarParameters, bar_catalogue)

@@ -23,6 +23,7 @@ from features.bars.graph import (
 )
 from features.bars.ops import Op
 from features.bars.quantities import (
+    DAY_CLOCK,
     DELTA,
     LAST_CLOSE,
     LOG_CLOSE,
@@ -46,7 +47,6 @@ def price_graphs(p: BarParameters) -> dict[str, Node]:
     """Families returns, candle, trend and time."""
     scale = sigma(p.long)
     opened, high, low, close = (bar_field(name) for name in ("open", "high", "low", "close"))
-    clock = column(Op.CLOCK, ())
     return {
         **{f"return_{k}": per_scale(change(LOG_CLOSE, k), scale, math.sqrt(k)) for k in p.horizons},
         "close_location": column(Op.CLOSE_LOCATION, (high, low, close)),
@@ -55,8 +55,8 @@ def price_graphs(p: BarParameters) -> dict[str, Node]:
         "lower_wick": column(Op.LOWER_WICK, (opened, high, low, close)),
         "range": per_scale(difference(LOG_HIGH, LOG_LOW), scale),
         f"ma_zscore_{p.long}": zscore(LOG_CLOSE, p.long),
-        "time_of_day_sin": column(Op.SINE, (clock,), (1.0,)),
-        "time_of_day_cos": column(Op.COSINE, (clock,), (1.0,)),
+        "time_of_day_sin": column(Op.SINE, (DAY_CLOCK,), (1.0,)),
+        "time_of_day_cos": column(Op.COSINE, (DAY_CLOCK,), (1.0,)),
     }
 
 

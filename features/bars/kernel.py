@@ -13,11 +13,14 @@ from numba import njit
 
 from data_pipeline.schema import iso_time
 from features.bars.catalogue import BARS
+from features.bars.edge import edge_column
 from features.bars.fields import BAR_FIELDS, OPTIONAL_FIELDS
+from features.bars.filters import filter_column
 from features.bars.graphs import bar_graphs
+from features.bars.instruction import CONSTANTS, DIRECT, INPUTS, INSTRUCTION, OP, STATE, TARGET
 from features.bars.liquidity import liquidity_column
-from features.bars.mapped import CONSTANTS, DIRECT, INPUTS, INSTRUCTION, OP, STATE, TARGET
 from features.bars.ops import Op
+from features.bars.pieces import piece_column
 from features.bars.plan import (
     BLOCK,
     CONSTANT_COUNT,
@@ -30,17 +33,21 @@ from features.bars.plan import (
     compile_plan,
 )
 from features.bars.price import price_column
+from features.bars.recurrences import recurrence_column
 from features.bars.series import clock, series_column
+from features.bars.statistics import statistic_column
 from features.bars.volatility import volatility_column
 from features.column_moments import comoments, moments
+from features.column_tables import ZEROS
 from features.columns import copy, maxima, totals
+from features.compiled import COLUMN, FORMULA
 from features.config import BarParameters
 from features.kernel import COUNT, FINGERPRINT, LAST_TIME, Kernel, Plan, blank_warmup, head_of, source_fingerprint
 from features.spec import FeatureSpec
 from features.windows import window_sum
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
 def bar_fits(columns: np.ndarray, t: int, required: int) -> bool:
     """Prices finite, positive and ordered; volume and every required optional field finite and not negative."""
     o, h, low, c = columns[0, t], columns[1, t], columns[2, t], columns[3, t]
@@ -51,7 +58,7 @@ def bar_fits(columns: np.ndarray, t: int, required: int) -> bool:
     return fits
 
 
-@njit(error_model="numpy")
+@njit(**COLUMN)
 def block_end(times: np.ndarray, columns: np.ndarray, start: int, plan: np.ndarray) -> int:
     """End of the block that starts with the good bar at `start`: no later than the next bad bar or gap."""
     stop = min(start + BLOCK, len(times))
@@ -61,7 +68,7 @@ def block_end(times: np.ndarray, columns: np.ndarray, start: int, plan: np.ndarr
     return stop
 
 
-@njit(error_model="numpy")
+@njit(**COLUMN)
 def window_columns(m: np.ndarray, n: int, plan: np.ndarray, i: int, state: np.ndarray, count: int) -> None:
     """Run one instruction over windows."""
     op, x, s = plan[i + OP], plan[i + INPUTS], plan[i + STATE]
@@ -81,7 +88,7 @@ def window_columns(m: np.ndarray, n: int, plan: np.ndarray, i: int, state: np.nd
             slot = slot + 1 if slot + 1 < window else 0
 
 
-@njit(error_model="numpy")
+@njit(**COLUMN)
 def run_block(
     times: np.ndarray,
     start: int,
@@ -92,9 +99,12 @@ def run_block(
     features: np.ndarray,
     stride: int,
     row: int,
+    count: int,
 ) -> None:
-    """Run all instructions on `n` bars whose fields lie in scratch; feature j goes to features[j * stride + row]."""
-    count = head_of(state)[COUNT]
+    """Run all instructions on `n` bars whose fields lie in scratch; feature j goes to features[j * stride + row].
+
+    `count` bars of the stretch came before.
+    """
     code = FIRST + 2 * plan[FIELD_COUNT]
     for i in range(code, code + plan[INSTRUCTION_COUNT] * INSTRUCTION, INSTRUCTION):
         op, d, target = plan[i + OP], plan[i + TARGET], m
@@ -103,15 +113,26 @@ def run_block(
         if op < Op.END_OF_WINDOWS:
             window_columns(m, n, plan, i, state, count)
         elif op == Op.CLOCK:
-            clock(target, d, n, times, start, plan[INTERVAL_MS])
+            period, offset = int(m[plan[i + CONSTANTS]]), int(m[plan[i + CONSTANTS] + 1])
+            clock(target, d, n, times, start, plan[INTERVAL_MS] + offset, period)
         elif op < Op.END_OF_SERIES:
             series_column(op, m, target, d, n, plan, i, state)
         elif op < Op.END_OF_PRICE:
             price_column(op, m, target, d, n, plan, i)
         elif op < Op.END_OF_VOLATILITY:
             volatility_column(op, m, target, d, n, plan, i)
-        else:
+        elif op < Op.END_OF_LIQUIDITY:
             liquidity_column(op, m, target, d, n, plan, i)
+        elif op < Op.END_OF_RECURRENCES:
+            recurrence_column(op, m, target, d, n, plan, i, state)
+        elif op < Op.END_OF_FILTERS:
+            filter_column(op, m, target, d, n, plan, i, state)
+        elif op < Op.END_OF_PIECES:
+            piece_column(op, m, target, d, n, plan, i)
+        elif op < Op.END_OF_STATISTICS:
+            statistic_column(op, m, target, d, n, plan, i)
+        else:
+            edge_column(op, m, target, d, n, plan, i)
 
 
 def compile_advance(fingerprint: int) -> Callable[..., int]:
@@ -130,8 +151,8 @@ def compile_advance(fingerprint: int) -> Callable[..., int]:
     ) -> int:
         head = head_of(state)
         features = out.reshape(-1)
-        scratch[:BLOCK] = 0.0
-        copy(scratch, BLOCK, settings, 0, plan[CONSTANT_COUNT])
+        scratch[: ZEROS + BLOCK] = 0.0
+        copy(scratch, ZEROS + BLOCK, settings, 0, plan[CONSTANT_COUNT])
         start = 0
         while start < len(times):
             started = head[COUNT] > 0
@@ -146,7 +167,7 @@ def compile_advance(fingerprint: int) -> Callable[..., int]:
                 number, place = plan[FIRST + 2 * f], plan[FIRST + 2 * f + 1]
                 for t in range(n):
                     scratch[place + t] = columns[number, start + t]
-            run_block(times, start, n, plan, state, scratch, features, out.shape[1], first + start)
+            run_block(times, start, n, plan, state, scratch, features, out.shape[1], first + start, head[COUNT])
             blank_warmup(out, first + start, first + stop, head[COUNT], plan[WARMUP_ROWS])
             head[COUNT] += n
             head[LAST_TIME] = times[stop - 1]
@@ -179,6 +200,7 @@ SHARED = (
     "columns.py",
     "column_moments.py",
     "column_tables.py",
+    "compiled.py",
     "windows.py",
     "maths.py",
     "ratios.py",

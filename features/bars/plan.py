@@ -12,9 +12,9 @@ import numpy as np
 
 from features.bars.fields import BAR_FIELDS, OPTIONAL_FIELDS
 from features.bars.graph import Node
-from features.bars.mapped import CONSTANTS, DIRECT, INPUTS, INSTRUCTION, OP, STATE, TARGET
+from features.bars.instruction import CONSTANTS, DIRECT, INPUTS, INSTRUCTION, OP, STATE, TARGET
 from features.bars.ops import Op
-from features.column_tables import Table, comoments_table, maxima_table, moments_table, totals_table
+from features.column_tables import ZEROS, Table, comoments_table, maxima_table, moments_table, totals_table
 from features.kernel import HEAD, Plan
 
 BLOCK = 256
@@ -129,7 +129,7 @@ def compile_plan(selected: Sequence[Node], interval_ms: int, warmup: int) -> Pla
     fields = {x.name: x for step in steps for x in step.inputs if x.op is None}
     places, count = place_columns(steps, list(fields.values()))
     constants: dict[tuple[float, ...], int] = {}
-    size = BLOCK
+    size = ZEROS + BLOCK
     for step in steps:
         if step.constants not in constants:
             constants[step.constants] = size
@@ -165,6 +165,6 @@ def compile_plan(selected: Sequence[Node], interval_ms: int, warmup: int) -> Pla
             line[TARGET] = address(step.outputs[0]) if step.row is None else step.row
     required = sum(1 << BAR_FIELDS.index(name) for name in OPTIONAL_FIELDS if name in needed)
     loads = [number for name, node in fields.items() for number in (BAR_FIELDS.index(name), address(node))]
-    head = [interval_ms, warmup, required, size - BLOCK, len(fields), len(steps), tables_at]
+    head = [interval_ms, warmup, required, size - ZEROS - BLOCK, len(fields), len(steps), tables_at]
     plan = np.array([*head, *loads, *code.ravel(), *tables], dtype=np.int64)
     return Plan(plan, np.array([x for values in constants for x in values]), state, scratch)

@@ -35,3 +35,11 @@ def standardised(total: Node, squares: Node) -> Node:
 def log_volatility(total: Node, weight: float) -> Node:
     """ln(10⁴ √(weight · total)), floored."""
     return column(Op.LOG_VOLATILITY, (total,), (weight,))
+
+
+def clock(period_ms: int, offset_ms: int = 0) -> Node:
+    """Share of the period that has passed at the bar's close; periods began `offset_ms` before the epoch."""
+    return column(Op.CLOCK, (), (period_ms, offset_ms))
+
+
+DAY_CLOCK = clock(86_400_000)

@@ -6,87 +6,46 @@ import numpy as np
 from numba import njit
 
 from features import ratios
-from features.bars.mapped import CONSTANTS, INPUTS, STATE, mapped
+from features.bars.instruction import CONSTANTS, INPUTS, STATE, constants, inputs
 from features.bars.ops import Op
 from features.columns import copy
+from features.compiled import COLUMN, FORMULA
 from features.maths import log
 
-DAY_MS = 86_400_000
 NO_VOLUME = 1e-200
 """Average volume below which a market counts as having stood still: keeps the ratio of two fading averages exact."""
 
 
-@njit(error_model="numpy", forceinline=True)
-def same(x: float) -> float:
-    return x
-
-
-@njit(error_model="numpy", forceinline=True)
-def difference(x: float, y: float) -> float:
-    return x - y
-
-
-@njit(error_model="numpy", forceinline=True)
-def negative(x: float) -> float:
-    return -x
-
-
-@njit(error_model="numpy", forceinline=True)
-def absolute(x: float) -> float:
-    return abs(x)
-
-
-@njit(error_model="numpy", forceinline=True)
-def product(x: float, y: float) -> float:
-    return x * y
-
-
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
 def root_mean(sum_of_squares: float, count: float) -> float:
     return math.sqrt(sum_of_squares / count)
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
 def ratio(x: float, y: float) -> float:
     """x / y; 0 where y is not above 0."""
     return x / y if y > 0.0 else 0.0
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
 def zscore(deviation: float, scatter: float, window: float) -> float:
     """Distance from the mean in standard deviations (n - 1)."""
     return deviation / math.sqrt(scatter / (window - 1.0)) if scatter > 0.0 else 0.0
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
 def standardised(total: float, squares: float) -> float:
     """A sum over the root of its summands' squares: mean 0 and variance 1 for independent symmetric summands."""
     return total / math.sqrt(squares) if squares > 0.0 else 0.0
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
 def per_scale(x: float, scale: float, factor: float) -> float:
     """x / (scale · factor); 0 where the scale is 0."""
     return x / (scale * factor) if scale > 0.0 else 0.0
 
 
-SAME = mapped(1, same)
-LOGS = mapped(1, log)
-DIFFERENCES = mapped(2, difference)
-NEGATIVES = mapped(1, negative)
-ABSOLUTES = mapped(1, absolute)
-PRODUCTS = mapped(2, product)
-SCALED = mapped(1, njit(error_model="numpy", forceinline=True)(lambda x, factor: x * factor))
-ROOT_MEANS = mapped(1, root_mean)
-RATIOS = mapped(2, ratio)
-BALANCES = mapped(2, ratios.balance)
-ZSCORES = mapped(2, zscore)
-CORRELATIONS = mapped(3, ratios.correlation)
-STANDARDISED = mapped(2, standardised)
-PER_SCALE = mapped(2, per_scale)
-
-
-@njit(error_model="numpy")
+@njit(**COLUMN)
 def lag(m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndarray, i: int, state: np.ndarray) -> None:
     """Rows of so many bars ago; the state holds the newest of them, oldest first."""
     rows, x, at = int(m[plan[i + CONSTANTS]]), plan[i + INPUTS], plan[i + STATE]
@@ -97,14 +56,14 @@ def lag(m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndarray, i: 
     copy(state, at + rows - kept, m, x + n - kept, kept)
 
 
-@njit(error_model="numpy")
-def clock(target: np.ndarray, d: int, n: int, times: np.ndarray, start: int, interval_ms: int) -> None:
-    """UTC time of the close, in days."""
+@njit(**COLUMN)
+def clock(target: np.ndarray, d: int, n: int, times: np.ndarray, start: int, offset_ms: int, period_ms: int) -> None:
+    """UTC times moved by the offset, as the share of the period that has passed."""
     for t in range(n):
-        target[d + t] = ((times[start + t] + interval_ms) % DAY_MS) / DAY_MS
+        target[d + t] = ((times[start + t] + offset_ms) % period_ms) / period_ms
 
 
-@njit(error_model="numpy")
+@njit(**COLUMN)
 def fading_ratio(
     m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndarray, i: int, state: np.ndarray
 ) -> None:
@@ -126,40 +85,57 @@ def fading_ratio(
     state[at + 1] = lower
 
 
-@njit(error_model="numpy")
+@njit(**COLUMN)
 def series_column(
     op: int, m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndarray, i: int, state: np.ndarray
 ) -> None:
     """Run one instruction of this group."""
+    to, rows = np.uint64(d), np.uint64(n)
+    a, b, c = inputs(plan, i)[:3]
+    k0 = constants(m, plan, i)[0]
     if op == Op.COPY:
-        SAME(m, target, d, n, plan, i)
+        for t in range(rows):
+            target[to + t] = m[a + t]
     elif op == Op.LAG:
         lag(m, target, d, n, plan, i, state)
     elif op == Op.LOG:
-        LOGS(m, target, d, n, plan, i)
+        for t in range(rows):
+            target[to + t] = log(m[a + t])
     elif op == Op.DIFFERENCE:
-        DIFFERENCES(m, target, d, n, plan, i)
+        for t in range(rows):
+            target[to + t] = m[a + t] - m[b + t]
     elif op == Op.NEGATIVE:
-        NEGATIVES(m, target, d, n, plan, i)
+        for t in range(rows):
+            target[to + t] = -m[a + t]
     elif op == Op.ABSOLUTE:
-        ABSOLUTES(m, target, d, n, plan, i)
+        for t in range(rows):
+            target[to + t] = abs(m[a + t])
     elif op == Op.PRODUCT:
-        PRODUCTS(m, target, d, n, plan, i)
+        for t in range(rows):
+            target[to + t] = m[a + t] * m[b + t]
     elif op == Op.SCALED:
-        SCALED(m, target, d, n, plan, i)
+        for t in range(rows):
+            target[to + t] = m[a + t] * k0
     elif op == Op.ROOT_MEAN:
-        ROOT_MEANS(m, target, d, n, plan, i)
+        for t in range(rows):
+            target[to + t] = root_mean(m[a + t], k0)
     elif op == Op.RATIO:
-        RATIOS(m, target, d, n, plan, i)
+        for t in range(rows):
+            target[to + t] = ratio(m[a + t], m[b + t])
     elif op == Op.BALANCE:
-        BALANCES(m, target, d, n, plan, i)
+        for t in range(rows):
+            target[to + t] = ratios.balance(m[a + t], m[b + t])
     elif op == Op.ZSCORE:
-        ZSCORES(m, target, d, n, plan, i)
+        for t in range(rows):
+            target[to + t] = zscore(m[a + t], m[b + t], k0)
     elif op == Op.CORRELATION:
-        CORRELATIONS(m, target, d, n, plan, i)
+        for t in range(rows):
+            target[to + t] = ratios.correlation(m[a + t], m[b + t], m[c + t])
     elif op == Op.STANDARDISED:
-        STANDARDISED(m, target, d, n, plan, i)
+        for t in range(rows):
+            target[to + t] = standardised(m[a + t], m[b + t])
     elif op == Op.PER_SCALE:
-        PER_SCALE(m, target, d, n, plan, i)
+        for t in range(rows):
+            target[to + t] = per_scale(m[a + t], m[b + t], k0)
     elif op == Op.FADING_RATIO:
         fading_ratio(m, target, d, n, plan, i, state)

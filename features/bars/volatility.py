@@ -5,8 +5,9 @@ import math
 import numpy as np
 from numba import njit
 
-from features.bars.mapped import mapped
+from features.bars.instruction import constants, inputs
 from features.bars.ops import Op
+from features.compiled import COLUMN, FORMULA
 from features.maths import log
 
 VARIANCE_FLOOR = 1e-14
@@ -15,37 +16,37 @@ LOG_BPS = math.log(1e4)
 GARMAN_KLASS_WEIGHT = 2.0 * math.log(2.0) - 1.0
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
 def log_volatility(total: float, weight: float) -> float:
     """Log of the volatility in basis points, variance = weight · total, floored at `VARIANCE_FLOOR`."""
     return 0.5 * log(max(weight * total, VARIANCE_FLOOR)) + LOG_BPS
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
 def signed_square(r: float) -> float:
     return r * abs(r)
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
 def garman_klass(opened: float, high: float, low: float, close: float) -> float:
     """Variance of one bar from its log prices (Garman & Klass 1980)."""
     span, body = high - low, close - opened
     return 0.5 * span * span - GARMAN_KLASS_WEIGHT * body * body
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
 def rogers_satchell(opened: float, high: float, low: float, close: float) -> float:
     """Variance of one bar from its log prices, whatever its drift (Rogers & Satchell 1991)."""
     return (high - close) * (high - opened) + (low - close) * (low - opened)
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
 def jump_share(products: float, squares: float) -> float:
     """max(0, 1 - BV / RV) from Σ |r| |r[-1]| and Σ r²."""
     return max(0.0, 1.0 - 0.5 * math.pi * products / squares) if squares > 0.0 else 0.0
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
 def variance_ratio(
     change: float, change_deviation: float, change_scatter: float, path: float, scatter: float, n: float, q: float
 ) -> float:
@@ -61,26 +62,27 @@ def variance_ratio(
     return q_variance / variance - 1.0 if variance > 0.0 else 0.0
 
 
-LOG_VOLATILITIES = mapped(1, log_volatility)
-SIGNED_SQUARES = mapped(1, signed_square)
-GARMAN_KLASS = mapped(4, garman_klass)
-ROGERS_SATCHELL = mapped(4, rogers_satchell)
-JUMP_SHARES = mapped(2, jump_share)
-VARIANCE_RATIOS = mapped(5, variance_ratio)
-
-
-@njit(error_model="numpy")
+@njit(**COLUMN)
 def volatility_column(op: int, m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndarray, i: int) -> None:
     """Run one instruction of this group."""
+    to, rows = np.uint64(d), np.uint64(n)
+    a, b, c, e, f = inputs(plan, i)[:5]
+    k0, k1 = constants(m, plan, i)
     if op == Op.LOG_VOLATILITY:
-        LOG_VOLATILITIES(m, target, d, n, plan, i)
+        for t in range(rows):
+            target[to + t] = log_volatility(m[a + t], k0)
     elif op == Op.SIGNED_SQUARE:
-        SIGNED_SQUARES(m, target, d, n, plan, i)
+        for t in range(rows):
+            target[to + t] = signed_square(m[a + t])
     elif op == Op.GARMAN_KLASS:
-        GARMAN_KLASS(m, target, d, n, plan, i)
+        for t in range(rows):
+            target[to + t] = garman_klass(m[a + t], m[b + t], m[c + t], m[e + t])
     elif op == Op.ROGERS_SATCHELL:
-        ROGERS_SATCHELL(m, target, d, n, plan, i)
+        for t in range(rows):
+            target[to + t] = rogers_satchell(m[a + t], m[b + t], m[c + t], m[e + t])
     elif op == Op.JUMP_SHARE:
-        JUMP_SHARES(m, target, d, n, plan, i)
+        for t in range(rows):
+            target[to + t] = jump_share(m[a + t], m[b + t])
     elif op == Op.VARIANCE_RATIO:
-        VARIANCE_RATIOS(m, target, d, n, plan, i)
+        for t in range(rows):
+            target[to + t] = variance_ratio(m[a + t], m[b + t], m[c + t], m[e + t], m[f + t], k0, k1)

@@ -104,14 +104,14 @@ def directional_movement(x: History, w: int) -> float:
 
 
 def directional_index(x: History, w: int) -> float:
-    last(x.returns, 2 * w)
+    last(x.returns, 2 * w - 1)
     ups, downs = movements(x)
     up = down = 0.0
     strengths = []
     for a, b in zip(ups, downs, strict=True):
         up, down = up * (1 - 1 / w) + a, down * (1 - 1 / w) + b
         strengths.append(ratio(abs(up - down), up + down))
-    return fading_mean(np.array(strengths), w)
+    return fading_mean(np.array(strengths[w - 1 :]), w)  # from where the strength itself is warm
 
 
 def fractional_difference(x: History, order: float) -> float:
