@@ -100,7 +100,7 @@ def test_a_leak_into_the_warm_up_is_caught_at_a_cut_before_it(bars: BarArrays) -
 def test_the_report_names_row_and_columns(bars: BarArrays) -> None:
     report = audit_perturbation(centred_window, bars, [333])
     assert report.leaks == (Leak("perturbation", 333, 331, (1,)),)
-    assert str(report).startswith("perturbation: bars from row 333 on changed row 331, columns 1 (")
+    assert str(report).startswith("perturbation: rows from 333 on changed row 331, columns 1 (")
 
 
 def test_a_single_bit_is_a_leak(bars: BarArrays) -> None:
