@@ -63,8 +63,8 @@ def check_a_recording(args: Args) -> int:
     check = check_recording(args.store)
     print("\n".join(check.lines()))
     if args.events:
-        for local_ns, what, symbol, detail in findings_of(args.store):
-            print(f"{iso_time(local_ns // 1_000_000)} {what} {symbol or ''}: {detail}")
+        for local_ns, finding in findings_of(args.store):
+            print(f"{iso_time(local_ns // 1_000_000)} {finding.name}: {finding.detail}")
     return 0 if check.sound else 1
 
 

@@ -20,7 +20,17 @@ if TYPE_CHECKING:
     import aiohttp
     from rich.status import Status
 
-    from data_pipeline.recording.recorder import Recorder
+    from data_pipeline.recording.recorder import Recorder, RecordSummary
+
+EVENTS = {
+    "depth": "book changes",
+    "trades": "trades",
+    "bbo": "quotes",
+    "snapshots": "snapshots",
+    "old_depth": "repeated book changes",
+    "old_trades": "repeated trades",
+    "other": "other messages",
+}
 
 
 async def record(config: RecordConfig, session: aiohttp.ClientSession | None = None) -> int:
@@ -34,18 +44,28 @@ async def record(config: RecordConfig, session: aiohttp.ClientSession | None = N
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, recorder.stop)
     console = Console()
+    told = f"{', '.join(config.streams)} of {', '.join(config.symbols)}"
+    console.print(f"recording {told} at {config.exchange} into {config.out}; Ctrl-C ends it", soft_wrap=True)
     with console.status("connecting") as status:
         progress = asyncio.create_task(_show(recorder, status))
         try:
             summary = await recorder.run()
         finally:
             progress.cancel()
-    console.print(_counts(recorder))
-    if summary.clock_ms is not None:
-        console.print(f"exchange clock minus local clock: {summary.clock_ms:.0f} ms or more")
-    console.print(f"connections: {summary.connections}; events dropped: {summary.dropped}")
-    console.print(f"sealed under {config.out}; findings are in its ledger.sqlite")
+    for line in _report(recorder, summary):
+        console.print(line, soft_wrap=True)
     return 0
+
+
+def _report(recorder: Recorder, summary: RecordSummary) -> list[str]:
+    counts, out = recorder.state.counts, recorder.config.out
+    found = ", ".join(f"{what} {counts[what]}" for what in sorted(counts) if counts[what] and what not in EVENTS)
+    lines = [f"events: {_counts(recorder)}", f"findings: {found or 'none'}"]
+    if summary.clock_ms is not None:
+        lines.append(f"clock: the exchange's minus the local one is at least {round(summary.clock_ms):+d} ms")
+    lines.append(f"connections: {summary.connections}; events dropped because the disk was too slow: {summary.dropped}")
+    lines.append(f"sealed under {out}; python -m scripts.check_data --store {out} --events tells all findings")
+    return lines
 
 
 async def _show(recorder: Recorder, status: Status) -> None:
@@ -55,7 +75,8 @@ async def _show(recorder: Recorder, status: Status) -> None:
 
 
 def _counts(recorder: Recorder) -> str:
-    return ", ".join(f"{name} {count}" for name, count in sorted(recorder.state.counts.items()) if count) or "no events"
+    counts = recorder.state.counts
+    return ", ".join(f"{EVENTS[kind]} {counts[kind]:,}" for kind in EVENTS if counts[kind]) or "none"
 
 
 def main(config: RecordConfig) -> int:

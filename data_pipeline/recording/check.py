@@ -9,6 +9,7 @@ from pathlib import Path
 from data_pipeline.recording.ledger import Part, is_intact, parts_of, read_ledger
 from data_pipeline.recording.mending import QUARANTINE
 from data_pipeline.recording.rotation import unsealed_logs
+from data_pipeline.recording.state import Finding
 from data_pipeline.schema import iso_time
 
 
@@ -41,7 +42,10 @@ class RecordingCheck:
             out.append(f"  DAMAGED {part.path}: run python -m scripts.check_data --store {self.root} --mend")
         out += [f"  not sealed yet: {path.name}, {path.stat().st_size / 1e6:.1f} MB" for path in self.waiting]
         out += [f"  in quarantine: {name}" for name in self.set_aside]
-        return out or ["nothing is recorded yet"]
+        if not out:
+            return ["nothing is recorded yet"]
+        verdict = f"{len(self.damaged)} DAMAGED" if self.damaged else "every one as it was sealed"
+        return [*out, f"  {len(self.parts)} parts checked, {verdict}"]
 
     def _symbol_lines(self, venue: str, symbol: str, parts: list[Part]) -> list[str]:
         rows: Counter[str] = Counter()
@@ -73,7 +77,8 @@ def check_recording(root: Path) -> RecordingCheck:
     )
 
 
-def findings_of(root: Path) -> list[tuple[int, str, str | None, str]]:
-    """(local ns, what, symbol, detail) of everything that happened, oldest first."""
+def findings_of(root: Path) -> list[tuple[int, Finding]]:
+    """(local ns, finding) of everything that happened, oldest first."""
     with read_ledger(root) as ledger:
-        return ledger.execute("SELECT local_ns, what, symbol, detail FROM findings ORDER BY local_ns").fetchall()
+        rows = ledger.execute("SELECT local_ns, what, symbol, detail FROM findings ORDER BY local_ns").fetchall()
+    return [(local_ns, Finding(*row)) for local_ns, *row in rows]

@@ -223,7 +223,7 @@ class Recorder:
     def _follow(self, local_ns: int, message: dict[str, Any]) -> Step:
         step = self.state.apply(message)
         for finding in step.findings:
-            LOGGER.warning("%s %s: %s", finding.symbol or "", finding.what, finding.detail)
+            LOGGER.warning("%s: %s", finding.name, finding.detail)
         if isinstance(step.event, Depth | Trade) and step.event.event_time_ms is not None:
             self._measure_clock(step.event.event_time_ms - local_ns / 1e6)
         return step

@@ -38,6 +38,11 @@ class Finding:
     symbol: str | None
     detail: str
 
+    @property
+    def name(self) -> str:
+        """What happened, and to which symbol."""
+        return f"{self.symbol} {self.what}" if self.symbol else self.what
+
 
 @dataclass(slots=True)
 class Step:

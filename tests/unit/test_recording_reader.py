@@ -148,7 +148,7 @@ def test_damaged_events_are_said_to_be_lost_and_what_came_of_them_stays(out: Pat
     assert len(list((out / "quarantine").iterdir())) == 2
     assert check_recording(out).sound
     assert read_recording(out, "trades", "BTCUSDT").num_rows == rows
-    (told,) = [detail for _, what, _, detail in findings_of(out) if what == "part_lost"]
+    (told,) = [finding.detail for _, finding in findings_of(out) if finding.what == "part_lost"]
     assert told.startswith("bbo BTCUSDT, events, 2023-11-14")
     assert mend(out).lines() == []
 
@@ -197,7 +197,7 @@ def test_the_check_tells_what_is_there_and_what_happened(tmp_path: Path, capsys:
     assert "BTCUSDT: bars 5, bbo 40, book " in told
     assert "    gap: 1\n" in told
     assert f"not sealed yet: {SECOND_NS}.log" in told
-    assert "gap BTCUSDT: event" in told
+    assert "BTCUSDT gap: event" in told
 
 
 def test_a_store_is_not_mended(tmp_path: Path) -> None:
