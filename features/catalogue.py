@@ -12,9 +12,10 @@ from features.book.catalogue import BOOK
 from features.cross.catalogue import CROSS
 from features.quotes.catalogue import QUOTES
 from features.spec import FeatureSpec, Kind
+from features.tape.catalogue import TAPE
 from features.trades.catalogue import TRADES
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (BARS, QUOTES, BOOK, TRADES, CROSS)}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (BARS, QUOTES, BOOK, TRADES, TAPE, CROSS)}
 
 PRESETS: dict[str, dict[str, tuple[str, ...]]] = {
     "bars": {

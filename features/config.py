@@ -319,3 +319,23 @@ class NormaliserConfig:
             raise InputError(
                 f"outlier_sd {self.outlier_sd} is not above 1", where=where, remedy="3 is usual, inf bounds nothing"
             )
+
+
+@dataclass(frozen=True)
+class TapeParameters:
+    """Spans of the features that hold trades against quotes; names carry what they were made with."""
+
+    span: int = 100
+    """Span of the averages, in trades; the newest one's weight is 2 / (span + 1)."""
+    delay_ms: int = 5_000
+    """Time after a trade at which its realised spread and its impact are taken."""
+    most_waiting: int = 4_096
+    """Trades that may wait for that time; when there are more, the oldest are left out."""
+    max_silence_ms: int = 60_000
+    """A longer time without a trade or quote starts everything afresh."""
+
+    def __post_init__(self) -> None:
+        for name in ("span", "delay_ms", "most_waiting", "max_silence_ms"):
+            if not getattr(self, name) >= 1:
+                what = f"{name} {getattr(self, name)} is not positive"
+                raise InputError(what, where="TapeParameters", remedy=f"{getattr(TapeParameters, name)} is the default")

@@ -1,15 +1,20 @@
 """Quotes and books for tests: a synthetic market with everything that a real one has, and recorded ones."""
 
 import os
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from features.batch import compute_features
 from features.book.catalogue import BOOK_FIELDS, LEVELS
 from features.events import Events, read_events
 from features.quotes.catalogue import QUOTE_FIELDS
+from features.stream import FeatureStream
 
 RECORDED = {
     "spot": "binance_spot_BTCUSDT_2024-08-08T2354",
@@ -122,3 +127,35 @@ def stretch_starts(events: Events, max_silence_ms: int) -> np.ndarray:
     rows = np.arange(len(events))
     silence = np.diff(events.time_ns, prepend=0) > max_silence_ms * 1_000_000
     return np.maximum.accumulate(np.where(silence, rows, 0))
+
+
+def assert_rows_match(
+    kind: str,
+    events: Events,
+    parameters: Any,
+    step: int,
+    stretch_of: Callable[[Events, int, int], list[Any]],
+    references: dict[str, Callable[[Any], float]],
+    past_of: Callable[[list[Any], Any], Any],
+    tolerance: float,
+) -> None:
+    """Compare every `step`-th warm row of each stretch, and the first ones, with the reference of each feature.
+
+    `stretch_of` gives the usable events of rows start .. stop; `past_of` what a reference reads of them and parameters.
+    """
+    X = compute_features(events, parameters=parameters, kind=kind)
+    warmup = FeatureStream(parameters=parameters, kind=kind).warmup
+    starts = [*np.unique(stretch_starts(events, parameters.max_silence_ms)).tolist(), len(events)]
+    compared = 0
+    for start, stop in pairwise(starts):
+        stretch = stretch_of(events, start, stop)
+        offset = stop - len(stretch)  # events before the first with both sides give no row
+        assert np.isnan(X[start : offset + warmup]).all()
+        assert np.isfinite(X[offset + warmup : stop]).all()
+        for i in [*range(warmup, min(warmup + 2, len(stretch))), *range(warmup + 5, len(stretch), step)]:
+            past = past_of(stretch[: i + 1], parameters)
+            expected = np.array([formula(past) for formula in references.values()])
+            message = f"row {i}: {list(references)}"
+            np.testing.assert_allclose(X[offset + i], expected, rtol=tolerance, atol=0.1 * tolerance, err_msg=message)
+            compared += 1
+    assert compared > 8

@@ -99,7 +99,7 @@ def _flow(p: BookParameters) -> list[FeatureSpec]:
     weights = f"first principal component of F over buckets of {s} updates, half-life {p.component_half_life} buckets"
 
     def spec(name: str, inputs: tuple[str, ...], warmup: int, formula: str, reference: str) -> FeatureSpec:
-        return FeatureSpec(name, "order flow", inputs, s, warmup, formula, reference)
+        return FeatureSpec(name, "order_flow", inputs, s, warmup, formula, reference)
 
     return [
         *[

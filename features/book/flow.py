@@ -1,4 +1,4 @@
-"""Compiled steps of the families order flow and queues; formulas in `features.book.catalogue`."""
+"""Compiled steps of the families order_flow and queues; formulas in `features.book.catalogue`."""
 
 import math
 
@@ -18,6 +18,7 @@ from features.book.layout import (
     BID_REMOVED,
     BID_SIZES,
     BLOCKS,
+    BOOK_SIZE,
     COMPONENT,
     COMPONENT_DECAY,
     FLOWS,
@@ -71,7 +72,7 @@ def flow_step(
         total += scratch[book.at + BID_SIZES + level] + scratch[book.at + ASK_SIZES + level]
     mean_size = window_sum(state, plan[BLOCKS + MEAN_SIZE], long, book.long_slot, 0.5 * total / LEVELS) / long
     component = plan[BLOCKS + COMPONENT]
-    flows = np.empty(LEVELS)
+    flows = scratch[book.at + BOOK_SIZE :]
     whole = 0.0
     for level in range(LEVELS):
         flow = level_flow(book, state, scratch, level)

@@ -88,7 +88,7 @@ def compile_advance(fingerprint: int) -> Callable[..., int]:
         NaN and begin nothing.
         """
         head = head_of(state)
-        at = len(scratch) - BOOK_SIZE
+        at = len(scratch) - BOOK_SIZE - LEVELS
         for t in range(len(times)):
             bids = take_side(columns, t, 0, -1.0, scratch, at + BID_PRICES, at + BID_SIZES)
             asks = take_side(columns, t, 2 * LEVELS, 1.0, scratch, at + ASK_PRICES, at + ASK_SIZES)

@@ -87,7 +87,7 @@ def block_sizes(p: BookParameters) -> list[int]:
 
 
 def make_plan(p: BookParameters, selected: Sequence[FeatureSpec]) -> Plan:
-    """The plan of `features.book.kernel.advance`; its scratch holds a row of the catalogue, then the book."""
+    """The plan of `features.book.kernel.advance`; its scratch: a row, the book, a float a level."""
     names = [spec.name for spec in book_catalogue(p)]
     warmup = max(spec.warmup for spec in selected)
     *offsets, end = accumulate(block_sizes(p), initial=BLOCKS_START)
@@ -98,5 +98,5 @@ def make_plan(p: BookParameters, selected: Sequence[FeatureSpec]) -> Plan:
         np.array(plan, dtype=np.int64),
         np.array(settings),
         state_size=end,
-        scratch_size=len(names) + BOOK_SIZE,
+        scratch_size=len(names) + BOOK_SIZE + LEVELS,
     )

@@ -65,7 +65,7 @@ def _flow(p: QuoteParameters) -> list[FeatureSpec]:
     cont = "Cont, Kukanov & Stoikov 2014"
 
     def spec(name: str, window: int, warmup: int, formula: str) -> FeatureSpec:
-        return FeatureSpec(name, "order flow", QUOTE_FIELDS, window, warmup, formula, cont)
+        return FeatureSpec(name, "order_flow", QUOTE_FIELDS, window, warmup, formula, cont)
 
     return [
         spec("ofi", 1, 1, "e = q_b[b >= b₋] - q_b₋[b <= b₋] - q_a[a <= a₋] + q_a₋[a >= a₋], in units of quantity"),
@@ -78,7 +78,7 @@ def _price(p: QuoteParameters) -> list[FeatureSpec]:
     s, n = p.short, p.long
 
     def spec(name: str, window: int, warmup: int, formula: str, reference: str) -> FeatureSpec:
-        return FeatureSpec(name, "mid price", PRICES, window, warmup, formula, reference)
+        return FeatureSpec(name, "mid", PRICES, window, warmup, formula, reference)
 
     realised = "Andersen & Bollerslev 1998"
     per_second = "10⁴ √(Σ r² e^(-age/τ) / (τ (1 - e^(-T/τ)))) per √s, τ = {} ms, T the age of the stretch"
@@ -101,7 +101,7 @@ def _activity(p: QuoteParameters) -> list[FeatureSpec]:
     n = p.long
 
     def spec(name: str, window: int, formula: str, inputs: tuple[str, ...] = PRICES) -> FeatureSpec:
-        return FeatureSpec(name, "quote activity", inputs, window, window, formula, "event counts")
+        return FeatureSpec(name, "updates", inputs, window, window, formula, "event counts")
 
     rate = "{0} / (τ (1 - e^(-T/τ))) per second, each weighted e^(-age/τ), τ = {1} ms, T the age of the stretch"
     return [

@@ -1,4 +1,4 @@
-"""Compiled steps of the families spread, mid price and quote activity; formulas in `features.quotes.catalogue`."""
+"""Compiled steps of the families spread, mid and updates; formulas in `features.quotes.catalogue`."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Compiled steps of the families imbalance and order flow; formulas in `features.quotes.catalogue`."""
+"""Compiled steps of the families imbalance and order_flow; formulas in `features.quotes.catalogue`."""
 
 import numpy as np
 from numba import njit

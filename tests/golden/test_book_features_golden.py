@@ -1,7 +1,5 @@
 """Every level-2 feature against a slow transcription of its formula, the main component against scikit-learn."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 
@@ -11,9 +9,8 @@ from features.book.component import first_component
 from features.catalogue import feature_names
 from features.config import BookParameters
 from features.events import Events
-from features.stream import FeatureStream
 from tests.book_reference import Past, ladders, references
-from tests.book_tools import RECORDED, lobster_books, recorded_books, stretch_starts, synthetic_books
+from tests.book_tools import RECORDED, assert_rows_match, lobster_books, recorded_books, synthetic_books
 
 PARAMETERS = {
     "default": BookParameters(),
@@ -21,25 +18,9 @@ PARAMETERS = {
 }
 
 
-def assert_rows_match(books: Events, parameters: BookParameters, step: int) -> None:
-    """Compare every `step`-th warm row of each stretch, and the first ones."""
-    names = feature_names(None, parameters, "book")
-    X = compute_features(books, parameters=parameters, kind="book")
+def check(events: Events, parameters: BookParameters, step: int) -> None:
     formulas = references(parameters)
-    warmup = FeatureStream(parameters=parameters, kind="book").warmup
-    starts = np.append(np.unique(stretch_starts(books, parameters.max_silence_ms)), len(books))
-    compared = 0
-    for start, stop in pairwise(starts):
-        stretch = ladders(books, start, stop)
-        offset = stop - len(stretch)  # books before the first with both sides give no row
-        assert np.isnan(X[start : offset + warmup]).all()
-        assert np.isfinite(X[offset + warmup : stop]).all()
-        for i in [*range(warmup, min(warmup + 2, len(stretch))), *range(warmup + 5, len(stretch), step)]:
-            past = Past(stretch[: i + 1], parameters)
-            expected = np.array([formulas[name](past) for name in names])
-            np.testing.assert_allclose(X[offset + i], expected, rtol=1e-6, atol=1e-7, err_msg=f"row {i}: {names}")
-            compared += 1
-    assert compared > 8
+    assert_rows_match("book", events, parameters, step, ladders, formulas, Past, tolerance=1e-6)
 
 
 @pytest.mark.parametrize("key", PARAMETERS)
@@ -49,7 +30,7 @@ def test_every_feature_of_the_catalogue_has_a_reference(key: str) -> None:
 
 @pytest.mark.parametrize(("key", "count", "step"), [("default", 2_100, 97), ("other", 900, 41)])
 def test_synthetic_rows_match_the_formulas(key: str, count: int, step: int) -> None:
-    assert_rows_match(synthetic_books(count, seed=5), PARAMETERS[key], step)
+    check(synthetic_books(count, seed=5), PARAMETERS[key], step)
 
 
 @pytest.mark.parametrize("key", PARAMETERS)
@@ -68,7 +49,7 @@ def test_a_feature_is_defined_from_its_own_warmup_on(key: str) -> None:
 @pytest.mark.parametrize("market", [*RECORDED, "lobster"])
 def test_recorded_rows_match_the_formulas(market: str) -> None:
     books = lobster_books() if market == "lobster" else recorded_books(market)
-    assert_rows_match(books.slice(0, 1_500), BookParameters(), 149)
+    check(books.slice(0, 1_500), BookParameters(), 149)
 
 
 @pytest.mark.parametrize("ratio", [0.1, 0.9, 0.99])

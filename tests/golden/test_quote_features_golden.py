@@ -1,7 +1,5 @@
 """Every level-1 feature against a slow transcription of its formula, the micro-price against its author's notebook."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 
@@ -10,8 +8,7 @@ from features.catalogue import feature_names
 from features.config import QuoteParameters
 from features.events import Events
 from features.quotes.catalogue import quote_catalogue
-from features.stream import FeatureStream
-from tests.book_tools import RECORDED, lobster_quotes, recorded_quotes, stretch_starts, synthetic_quotes
+from tests.book_tools import RECORDED, assert_rows_match, lobster_quotes, recorded_quotes, synthetic_quotes
 from tests.quote_reference import Past, references, touches
 
 PARAMETERS = {
@@ -22,25 +19,9 @@ PARAMETERS = {
 }
 
 
-def assert_rows_match(quotes: Events, parameters: QuoteParameters, step: int) -> None:
-    """Compare every `step`-th warm row of each stretch, and the first ones."""
-    names = feature_names(None, parameters, "quotes")
-    X = compute_features(quotes, parameters=parameters, kind="quotes")
+def check(events: Events, parameters: QuoteParameters, step: int) -> None:
     formulas = references(parameters)
-    warmup = FeatureStream(parameters=parameters, kind="quotes").warmup
-    starts = np.append(np.unique(stretch_starts(quotes, parameters.max_silence_ms)), len(quotes))
-    compared = 0
-    for start, stop in pairwise(starts):
-        stretch = touches(quotes, start, stop)
-        offset = stop - len(stretch)  # quotes before the first with both sides give no row
-        assert np.isnan(X[start : offset + warmup]).all()
-        assert np.isfinite(X[offset + warmup : stop]).all()
-        for i in [*range(warmup, min(warmup + 2, len(stretch))), *range(warmup + 5, len(stretch), step)]:
-            past = Past(stretch[: i + 1], parameters)
-            expected = np.array([formulas[name](past) for name in names])
-            np.testing.assert_allclose(X[offset + i], expected, rtol=1e-8, atol=1e-8, err_msg=f"row {i}: {names}")
-            compared += 1
-    assert compared > 15
+    assert_rows_match("quotes", events, parameters, step, touches, formulas, Past, tolerance=1e-8)
 
 
 @pytest.mark.parametrize("key", PARAMETERS)
@@ -50,7 +31,7 @@ def test_every_feature_of_the_catalogue_has_a_reference(key: str) -> None:
 
 @pytest.mark.parametrize(("key", "count", "step"), [("default", 5_000, 119), ("other", 2_400, 41)])
 def test_synthetic_rows_match_the_formulas(key: str, count: int, step: int) -> None:
-    assert_rows_match(synthetic_quotes(count, seed=5), PARAMETERS[key], step)
+    check(synthetic_quotes(count, seed=5), PARAMETERS[key], step)
 
 
 @pytest.mark.parametrize("key", PARAMETERS)
@@ -69,4 +50,4 @@ def test_a_feature_is_defined_from_its_own_warmup_on(key: str) -> None:
 @pytest.mark.parametrize("market", [*RECORDED, "lobster"])
 def test_recorded_rows_match_the_formulas(market: str) -> None:
     quotes = lobster_quotes() if market == "lobster" else recorded_quotes(market)
-    assert_rows_match(quotes.slice(0, 4_000), QuoteParameters(), 157)
+    check(quotes.slice(0, 4_000), QuoteParameters(), 157)
