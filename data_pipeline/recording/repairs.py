@@ -21,7 +21,8 @@ from data_pipeline.recording.state import BOOK_DEPTH, Step, StreamState
 LOGGER = logging.getLogger("data_pipeline.recording")
 LONGEST_WAIT_S = 30.0
 THIN_PAUSE_S = 0.5  # a live book waits for its refresh: in a rout it must not eat the request weight
-RESUBSCRIBE_S = 0.5  # a snapshot may be on its way
+RESUBSCRIBE_S = 0.5  # a snapshot may be on its way; doubled for each time that followed the last within ...
+CALM_S = 120.0
 REORDER_S = 0.3  # a missing trade may only be late
 REFETCH_ATTEMPTS = 3  # answers that do not hold what is missing
 REFETCH_PATIENCE_S = 120.0  # for an exchange that does not answer at all
@@ -43,6 +44,7 @@ class Repairs:
         self._refetch_trades = refetch_trades
         self._snapshots: dict[str, asyncio.Task[None]] = {}
         self._attempts: Counter[str] = Counter()
+        self._begun: dict[str, float] = {}
         self._refetches: dict[str, asyncio.Task[None]] = {}
         self._holes: dict[str, tuple[int, float, int]] = {}  # symbol: first missing id, since when, attempts so far
 
@@ -63,8 +65,6 @@ class Repairs:
                 self._attempts[name] = 0
         elif what in ("refetched", "no_trades"):
             self._refetches.pop(name, None)
-        elif isinstance(step.event, Snapshot) and not step.findings:
-            self._attempts[step.event.symbol or ""] = 0
 
     async def cancel(self) -> None:
         """End every request."""
@@ -107,9 +107,12 @@ class Repairs:
 
     async def _begin_anew(self, name: str) -> None:
         """The stream sends a snapshot at its begin only: give the connection up, unless the book mends by itself."""
+        if time.monotonic() - self._begun.get(name, 0.0) > CALM_S:
+            self._attempts[name] = 0
         wait = min(LONGEST_WAIT_S, RESUBSCRIBE_S * 2 ** self._attempts[name])
         self._attempts[name] += 1
         await asyncio.sleep(wait)
+        self._begun[name] = time.monotonic()
         if self._state.book(name).wants_snapshot:
             self._feed.break_off(f"the book of {name} needs a new snapshot")
         del self._snapshots[name]
