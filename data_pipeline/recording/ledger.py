@@ -74,6 +74,8 @@ def open_ledger(out: Path) -> Iterator[sqlite3.Connection]:
     Raises InputError when it was written by a newer version or is no ledger.
     """
     path = out / LEDGER_NAME
+    if path.exists() and path.stat().st_size and not is_recording(out, otherwise=True):
+        raise InputError("the folder holds a store of bars", where=str(out), remedy="give another --out")
     connection = sqlite3.connect(path, timeout=30)
     try:
         version = _version(connection, path, ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL"))
@@ -102,16 +104,20 @@ def read_ledger(out: Path) -> Iterator[sqlite3.Connection]:
         connection.close()
 
 
-def is_recording(out: Path) -> bool:
-    """Whether `out` holds a recording, and not a store of bars, whose ledger has the same name."""
+def is_recording(out: Path, *, otherwise: bool = False) -> bool:
+    """Whether `out` holds a recording, and not a store of bars, whose ledger has the same name.
+
+    `otherwise`: the answer for a ledger without tables (one just made) or that is none.
+    """
     path = out / LEDGER_NAME
     if not path.is_file():
         return False
     connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=30)
     try:
-        return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'segments'").fetchone() is not None
+        tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        return "segments" in tables if tables else otherwise
     except sqlite3.DatabaseError:
-        return False
+        return otherwise
     finally:
         connection.close()
 

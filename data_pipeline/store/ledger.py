@@ -104,6 +104,12 @@ class Ledger:
 
     def _open(self, write: bool) -> None:
         version = self.connection.execute("PRAGMA user_version").fetchone()[0]
+        if self.connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'segments'").fetchone() is not None:
+            raise InputError(
+                "the folder holds a recording, not a store",
+                where=str(self.root),
+                remedy="use another folder; python -m scripts.check_data and read_recording know recordings",
+            )
         if version > VERSION:
             raise InputError(
                 f"the ledger is of version {version}, this program knows up to {VERSION}",

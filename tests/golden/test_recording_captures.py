@@ -33,6 +33,7 @@ CAPTURES: dict[Rules, list[str]] = {
     "linear": ["usdm_btcusdt_20240808.gz"],
 }
 MICRO = {"spot": "binance_spot_BTCUSDT_2024-08-08T2354", "linear": "binance_um_BTCUSDT_2024-08-08T2354"}
+QUOTE = ["bid_px", "bid_sz", "ask_px", "ask_sz"]
 COUNTS = {"spot": (6495, 73174, 19904), "linear": (6551, 66089, 21313)}
 
 
@@ -102,6 +103,25 @@ def test_bars_are_the_exact_sums_of_the_published_trades(rebuilt: Rebuilt) -> No
         assert bar.trades == len(rows)
         assert Fraction(bar.taker_buy_volume) == sum(q * t for q, t in zip(qty, taker, strict=True))
         assert Fraction(bar.taker_buy_quote_volume) == sum(q * t for q, t in zip(quote, taker, strict=True))
+
+
+def test_the_tops_that_differ_from_bookticker_are_flagged() -> None:
+    """Beyond the 1000 levels of the snapshot two tops differ from the published quotes: neither row is `complete`."""
+    quotes = pl.read_parquet(HOME / "micro" / f"{MICRO['spot']}.bbo.parquet").sort("update_id")
+    state = StreamState("spot")
+    rows = []
+    for _, step in replay_steps(paths("spot"), state):
+        if step.book and isinstance(step.event, Depth):
+            update_id, complete, bid, bid_size, *_ = row = book_row(state.books["BTCUSDT"])
+            rows.append((update_id, complete, bid, bid_size, row[22], row[23]))
+    tops = pl.DataFrame(rows, ["update_id", "complete", "bid", "bid_size", "ask", "ask_size"], orient="row")
+    last = quotes["update_id"].max()
+    joined = tops.filter(pl.col("update_id") <= last).join_asof(quotes, on="update_id").drop_nulls("bid_px")
+    assert len(joined) > 6400
+    same = [pl.col(ours) == pl.col(theirs) for ours, theirs in zip(tops.columns[2:], QUOTE, strict=True)]
+    different = joined.filter(~pl.all_horizontal(same))
+    assert len(different) == 2
+    assert different["complete"].to_list() == [False, False]
 
 
 def test_one_lost_line_is_noticed(tmp_path: Path) -> None:

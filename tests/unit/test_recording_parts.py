@@ -8,11 +8,12 @@ import pytest
 
 from data_pipeline.errors import InputError
 from data_pipeline.recording.config import RecordConfig
-from data_pipeline.recording.ledger import open_ledger
+from data_pipeline.recording.ledger import last_tapes, open_ledger
 from data_pipeline.recording.queue import EventQueue
 from data_pipeline.recording.recorder import Recorder
 from data_pipeline.recording.rotation import SegmentLog, lock_folder, rotation_due
 from data_pipeline.recording.watchdog import Watchdog
+from data_pipeline.store.writer import open_store
 
 
 def test_full_queue_drops_counts_and_says_so_in_its_place() -> None:
@@ -110,6 +111,27 @@ def test_file_that_is_no_ledger_is_refused(tmp_path: Path) -> None:
     (tmp_path / "ledger.sqlite").write_text("this is not a database, however long it may be" * 100)
     with pytest.raises(InputError, match="not a ledger"), open_ledger(tmp_path):
         pass
+
+
+def test_a_store_of_bars_is_left_alone(tmp_path: Path) -> None:
+    """Both have a ledger.sqlite; neither writes into the other's."""
+    with open_store(tmp_path / "store"):
+        pass
+    before = (tmp_path / "store" / "ledger.sqlite").read_bytes()
+    with pytest.raises(InputError, match="holds a store of bars"), open_ledger(tmp_path / "store"):
+        pass
+    assert (tmp_path / "store" / "ledger.sqlite").read_bytes() == before
+    (tmp_path / "recording").mkdir()
+    with open_ledger(tmp_path / "recording"):
+        pass
+    with pytest.raises(InputError, match="holds a recording, not a store"), open_store(tmp_path / "recording"):
+        pass
+
+
+def test_a_ledger_of_the_first_version_is_taken_over(tmp_path: Path) -> None:
+    with open_ledger(tmp_path) as ledger:
+        ledger.executescript("DROP TABLE tapes; PRAGMA user_version=1;")
+    assert last_tapes(tmp_path, "binance_spot") == {}
 
 
 def test_segments_rotate_on_the_grid_and_by_size(tmp_path: Path) -> None:
