@@ -14,6 +14,7 @@ from data_pipeline.synthetic import synthetic_market
 from features.catalogue import KINDS
 from features.cross.pairs import align_bars
 from features.events import Events
+from features.tape.merge import merge_tape
 
 START_NS = 1_577_836_800_000_000_000
 SILENCE_NS = 120_000_000_000
@@ -29,6 +30,9 @@ def sample_series(kind: str, rows: int, seed: int = 0) -> Any:
         return _sample_bars(rows, seed)
     if kind == "cross":
         return align_bars(_sample_bars(rows, seed), _sample_bars(rows, seed + 1))
+    if kind == "tape":
+        trades, quotes = rows // 2, rows - rows // 2
+        return merge_tape(sample_events("trades", trades, seed), sample_events("quotes", quotes, seed + 1))
     return sample_events(kind, rows, seed)
 
 

@@ -135,5 +135,6 @@ def _audit_rows(
 
 def cut_rows(total: int, warmup: int, count: int) -> list[int]:
     """Where to cut: once inside the warm-up, where values filled backwards would show, then all over what follows."""
-    first = min(warmup + 2, total - 1)
-    return sorted({max(warmup // 2, 1), *np.linspace(first, total - 1, max(count - 1, 1)).astype(int).tolist()})
+    inside = warmup // 2 or total // 50  # of a function whose warm-up nobody knows: rather early
+    after = np.linspace(min(warmup + 2, total - 1) if warmup else total // 10, total - 1, max(count - 1, 1))
+    return sorted({max(inside, 1), *after.astype(int).tolist()})
