@@ -10,26 +10,27 @@ import math
 import numpy as np
 from numba import njit
 
-from features.bars.mapped import mapped
+from features.bars.instruction import constants, inputs
 from features.bars.ops import Op
+from features.compiled import COLUMN, FORMULA
 
 PACK = 65_536.0
 """Three counts travel in one number, in units of 1, this and its square: one window sum makes all of them."""
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
 def middle_gap(opened: float, high: float, low: float) -> float:
     """u: middle of the range less the open."""
     return 0.5 * (high + low) - opened
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
 def last_lean(high: float, low: float, last_close: float, last_high: float, last_low: float) -> float:
     """w: last close less the middle of its bar, 0 for a bar that did not move."""
     return last_close - 0.5 * (last_high + last_low) if high != low or low != last_close else 0.0
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
 def edge_counts(opened: float, high: float, low: float, last_close: float, last_high: float, last_low: float) -> float:
     """Packed: whether the bar moved; at how many of its ends it did not open; at how many the last did not close."""
     opens = (1.0 if opened != high else 0.0) + (1.0 if opened != low else 0.0)
@@ -37,79 +38,79 @@ def edge_counts(opened: float, high: float, low: float, last_close: float, last_
     return 1.0 + PACK * (opens + PACK * closes) if high != low or low != last_close else 0.0
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
 def moved(counts: float) -> float:
     rest = np.floor(counts / PACK)
     return counts - rest * PACK
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
 def opens(counts: float) -> float:
     rest = np.floor(counts / PACK)
     return rest - np.floor(rest / PACK) * PACK
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
 def closes(counts: float) -> float:
     return np.floor(counts / (PACK * PACK))
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
 def mean_of_moved(total: float, counts: float) -> float:
     """ū: mean over the bars that moved; 0 when none did."""
     return total / moved(counts) if counts > 0.0 else 0.0
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
 def edge_mean(xy: float, y: float, mean: float, n: float) -> float:
     """Mean of (x - x̄) y."""
     return (xy - mean * y) / n
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
 def edge_square(xxyz: float, xyz: float, yz: float, mean: float, n: float) -> float:
     """Mean of (x - x̄)² y z."""
     return (xxyz - 2.0 * mean * xyz + mean * mean * yz) / n
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
 def edge_cross(uvx: float, ux: float, vx: float, x: float, u_mean: float, v_mean: float, n: float) -> float:
     """Mean of (u - ū) (v - v̄) x."""
     return (uvx - v_mean * ux - u_mean * vx + u_mean * v_mean * x) / n
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
 def inverse(count: float, n: float) -> float:
     return n / count if count > 0.0 else 0.0
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
 def edge_second(a: float, c: float, counts: float, n: float) -> float:
     """The paper's E[x2]."""
     return -4.0 * (inverse(opens(counts), n) * a + inverse(closes(counts), n) * c)
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
 def edge_first(second: float, b: float, counts: float, n: float) -> float:
     """The paper's E[x1]."""
     return second - 4.0 * (inverse(opens(counts), n) + inverse(closes(counts), n)) * b
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
 def edge_second_square(aa: float, cc: float, ac: float, counts: float, n: float) -> float:
     """The paper's E[x2²]."""
     k, j = inverse(opens(counts), n), inverse(closes(counts), n)
     return 16.0 * (k * k * aa + j * j * cc + 2.0 * k * j * ac)
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
 def edge_first_square(second_square: float, bb: float, ab: float, bc: float, counts: float, n: float) -> float:
     """The paper's E[x1²]."""
     k, j = inverse(opens(counts), n), inverse(closes(counts), n)
     return second_square + 16.0 * (k + j) * ((k + j) * bb + 2.0 * (k * ab + j * bc))
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
 def edge(first: float, second: float, first_square: float, second_square: float, counts: float, scale: float) -> float:
     """Spread with the sign of its square, over the scale; 0 where the paper leaves it undefined."""
     v1, v2 = first_square - first * first, second_square - second * second
@@ -120,44 +121,45 @@ def edge(first: float, second: float, first_square: float, second_square: float,
     return (spread if square > 0.0 else -spread) if known else 0.0
 
 
-MIDDLE_GAPS = mapped(3, middle_gap)
-LAST_LEANS = mapped(5, last_lean)
-EDGE_COUNTS = mapped(6, edge_counts)
-MEANS_OF_MOVED = mapped(2, mean_of_moved)
-EDGE_MEANS = mapped(3, edge_mean)
-EDGE_SQUARES = mapped(4, edge_square)
-EDGE_CROSSES = mapped(6, edge_cross)
-EDGE_SECONDS = mapped(3, edge_second)
-EDGE_FIRSTS = mapped(3, edge_first)
-EDGE_SECOND_SQUARES = mapped(4, edge_second_square)
-EDGE_FIRST_SQUARES = mapped(5, edge_first_square)
-EDGES = mapped(6, edge)
-
-
-@njit(error_model="numpy")
+@njit(**COLUMN)
 def edge_column(op: int, m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndarray, i: int) -> None:
     """Run one instruction of this group."""
+    to, rows = np.uint64(d), np.uint64(n)
+    a, b, c, e, f, g = inputs(plan, i)
+    k0 = constants(m, plan, i)[0]
     if op == Op.MIDDLE_GAP:
-        MIDDLE_GAPS(m, target, d, n, plan, i)
+        for t in range(rows):
+            target[to + t] = middle_gap(m[a + t], m[b + t], m[c + t])
     elif op == Op.LAST_LEAN:
-        LAST_LEANS(m, target, d, n, plan, i)
+        for t in range(rows):
+            target[to + t] = last_lean(m[a + t], m[b + t], m[c + t], m[e + t], m[f + t])
     elif op == Op.EDGE_COUNTS:
-        EDGE_COUNTS(m, target, d, n, plan, i)
+        for t in range(rows):
+            target[to + t] = edge_counts(m[a + t], m[b + t], m[c + t], m[e + t], m[f + t], m[g + t])
     elif op == Op.MEAN_OF_MOVED:
-        MEANS_OF_MOVED(m, target, d, n, plan, i)
+        for t in range(rows):
+            target[to + t] = mean_of_moved(m[a + t], m[b + t])
     elif op == Op.EDGE_MEAN:
-        EDGE_MEANS(m, target, d, n, plan, i)
+        for t in range(rows):
+            target[to + t] = edge_mean(m[a + t], m[b + t], m[c + t], k0)
     elif op == Op.EDGE_SQUARE:
-        EDGE_SQUARES(m, target, d, n, plan, i)
+        for t in range(rows):
+            target[to + t] = edge_square(m[a + t], m[b + t], m[c + t], m[e + t], k0)
     elif op == Op.EDGE_CROSS:
-        EDGE_CROSSES(m, target, d, n, plan, i)
+        for t in range(rows):
+            target[to + t] = edge_cross(m[a + t], m[b + t], m[c + t], m[e + t], m[f + t], m[g + t], k0)
     elif op == Op.EDGE_SECOND:
-        EDGE_SECONDS(m, target, d, n, plan, i)
+        for t in range(rows):
+            target[to + t] = edge_second(m[a + t], m[b + t], m[c + t], k0)
     elif op == Op.EDGE_FIRST:
-        EDGE_FIRSTS(m, target, d, n, plan, i)
+        for t in range(rows):
+            target[to + t] = edge_first(m[a + t], m[b + t], m[c + t], k0)
     elif op == Op.EDGE_SECOND_SQUARE:
-        EDGE_SECOND_SQUARES(m, target, d, n, plan, i)
+        for t in range(rows):
+            target[to + t] = edge_second_square(m[a + t], m[b + t], m[c + t], m[e + t], k0)
     elif op == Op.EDGE_FIRST_SQUARE:
-        EDGE_FIRST_SQUARES(m, target, d, n, plan, i)
+        for t in range(rows):
+            target[to + t] = edge_first_square(m[a + t], m[b + t], m[c + t], m[e + t], m[f + t], k0)
     elif op == Op.EDGE:
-        EDGES(m, target, d, n, plan, i)
+        for t in range(rows):
+            target[to + t] = edge(m[a + t], m[b + t], m[c + t], m[e + t], m[f + t], m[g + t])

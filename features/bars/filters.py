@@ -7,15 +7,14 @@ in hand: there the rows whose window begins in an earlier block find all of it s
 import numpy as np
 from numba import njit
 
-from features.bars.mapped import CONSTANTS, INPUTS, STATE
-from features.bars.ops import Op
+from features.bars.instruction import CONSTANTS, INPUTS, STATE
+from features.bars.ops import TILE, Op
 from features.columns import copy
+from features.compiled import COLUMN, FORMULA
+from features.maths import bits_float, float_bits
 
-TILE = 64
-"""Rows whose complexity is counted side by side."""
 
-
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
 def four_taps(
     target: np.ndarray, d: int, x: np.ndarray, s: int, n: int, c0: float, c1: float, c2: float, c3: float
 ) -> None:
@@ -25,7 +24,7 @@ def four_taps(
         target[to + t] += (c0 * x[a + t] + c1 * x[b + t]) + (c2 * x[c + t] + c3 * x[e + t])
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
 def filtered(target: np.ndarray, d: int, x: np.ndarray, s: int, n: int, m: np.ndarray, weights: int, taps: int) -> None:
     """target[d + t] = Σ weights[k] x[s + t - k]; `taps` is a multiple of four."""
     to = np.uint64(d)
@@ -36,7 +35,7 @@ def filtered(target: np.ndarray, d: int, x: np.ndarray, s: int, n: int, m: np.nd
         four_taps(target, d, x, s - k, n, m[w], m[w + 1], m[w + 2], m[w + 3])
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
 def distances(target: np.ndarray, d: int, x: np.ndarray, s: int, n: int, m: np.ndarray, gaps: int, window: int) -> None:
     """target[d + t] = mean |x[s + t - k] - mean x| over k < window; `gaps` is the column of x - mean x."""
     to, a, b = np.uint64(d), np.uint64(s), np.uint64(gaps)
@@ -52,7 +51,15 @@ def distances(target: np.ndarray, d: int, x: np.ndarray, s: int, n: int, m: np.n
         target[to + t] *= scale
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
+def clear(x: np.ndarray, at: int, n: int) -> None:
+    """x[at : at + n] = 0."""
+    to = np.uint64(at)
+    for t in range(np.uint64(n)):
+        x[to + t] = 0.0
+
+
+@njit(**FORMULA)
 def enter(m: np.ndarray, x: int, n: int, state: np.ndarray, at: int, depth: int) -> int:
     """Put the first rows of the block behind the kept ones; return how many."""
     early = min(n, depth)
@@ -60,17 +67,17 @@ def enter(m: np.ndarray, x: int, n: int, state: np.ndarray, at: int, depth: int)
     return early
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
 def leave(m: np.ndarray, x: int, n: int, state: np.ndarray, at: int, depth: int) -> None:
     """Keep the newest `depth` rows and leave the room behind them zero."""
     if n >= depth:
         copy(state, at, m, x + n - depth, depth)
     else:
         copy(state, at, state, at + n, depth)
-    state[at + depth : at + 2 * depth] = 0.0
+    clear(state, at + depth, depth)
 
 
-@njit(error_model="numpy")
+@njit(**COLUMN)
 def taps_column(m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndarray, i: int, state: np.ndarray) -> None:
     """Σ w_k x[-k]. Constants: number of weights, a multiple of four, and they, newest row's first."""
     x, c, at = plan[i + INPUTS], plan[i + CONSTANTS], plan[i + STATE]
@@ -82,7 +89,7 @@ def taps_column(m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndar
     leave(m, x, n, state, at, depth)
 
 
-@njit(error_model="numpy")
+@njit(**COLUMN)
 def mean_distance(
     m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndarray, i: int, state: np.ndarray
 ) -> None:
@@ -96,7 +103,7 @@ def mean_distance(
     leave(m, x, n, state, at, depth)
 
 
-@njit(error_model="numpy")
+@njit(**COLUMN)
 def symbol_entropy(
     m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndarray, i: int, state: np.ndarray
 ) -> None:
@@ -129,54 +136,68 @@ def symbol_entropy(
     state[at], state[at + 1], state[at + 2] = seen, place, total
 
 
-@njit(error_model="numpy", forceinline=True)
-def count_phrases(
-    words: np.ndarray, matches: np.ndarray, lengths: np.ndarray, phrases: np.ndarray, n: int, size: int
-) -> None:
+@njit(**FORMULA)
+def whole(x: float) -> int:
+    """The whole number whose bits x holds."""
+    return np.uint64(float_bits(x))
+
+
+@njit(**FORMULA)
+def held(number: int) -> float:
+    """A float64 to hold the bits of a whole number."""
+    return bits_float(np.int64(number))
+
+
+@njit(**FORMULA)
+def count_phrases(room: np.ndarray, words: int, n: int, size: int) -> None:
     """Phrases of the exhaustive history (Lempel & Ziv 1976) of the lowest `size` bits, oldest lowest, of n words.
 
-    Bit j of `matches` says that the phrase so far also begins at place j before it. One more sign of the phrase strikes
-    out the places where another follows; when none is left, the phrase is new and the next one begins.
+    Four columns of whole numbers (`held`) from `words` on: the words; matches, whose bit j says that the phrase so far
+    also begins at place j before it; the phrase's length; the phrases counted. All but the words come as zeros. One
+    more sign of the phrase strikes out the places where another follows; when none is left, the phrase is new and the
+    next one begins.
     """
-    one = np.uint64(1)
-    for t in range(np.uint64(n)):
-        matches[t] = np.uint64(0)
-        lengths[t] = np.uint64(0)
-        phrases[t] = np.uint64(0)
+    one, none = np.uint64(1), np.uint64(0)
+    w, a, b, c = np.uint64(words), np.uint64(words + TILE), np.uint64(words + 2 * TILE), np.uint64(words + 3 * TILE)
     for place in range(size):
         p = np.uint64(place)
         earlier = (np.uint64(2) << p) - one
         for t in range(np.uint64(n)):
-            word = words[t]
-            left = matches[t] & ((word ^ (((word >> p) & one) - one)) >> lengths[t])
-            ends = left == np.uint64(0)
-            phrases[t] += one if ends else np.uint64(0)
-            lengths[t] = np.uint64(0) if ends else lengths[t] + one
-            matches[t] = earlier if ends else left
+            word, length = whole(room[w + t]), whole(room[b + t])
+            left = whole(room[a + t]) & ((word ^ (((word >> p) & one) - one)) >> length)
+            ends = left == none
+            room[a + t] = held(earlier if ends else left)
+            room[b + t] = held(none if ends else length + one)
+            room[c + t] = held(whole(room[c + t]) + (one if ends else none))
     for t in range(np.uint64(n)):
-        phrases[t] += one if lengths[t] > np.uint64(0) else np.uint64(0)
+        room[c + t] = held(whole(room[c + t]) + (one if whole(room[b + t]) > none else none))
 
 
-@njit(error_model="numpy")
+@njit(**COLUMN)
 def lempel_ziv(m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndarray, i: int, state: np.ndarray) -> None:
-    """Phrases of the last `size` signs (x > 0 or not) times a scale. Constants: size, scale. State: the signs' bits."""
+    """Phrases of the last `size` signs (x > 0 or not) times a scale. Constants: size, scale.
+
+    State: the signs' bits in two halves, then room for `count_phrases`, which is left zero.
+    """
     x, c, at = plan[i + INPUTS], plan[i + CONSTANTS], plan[i + STATE]
     size, scale = int(m[c]), m[c + 1]
     one, newest, half = np.uint64(1), np.uint64(size - 1), np.uint64(32)
-    work = np.empty((4, TILE), dtype=np.uint64)
+    words = at + 2
     word = (np.uint64(state[at + 1]) << half) | np.uint64(state[at])
     for start in range(0, n, TILE):
         rows = min(TILE, n - start)
         for t in range(rows):
             word = (word >> one) | ((one if m[x + start + t] > 0.0 else np.uint64(0)) << newest)
-            work[0, t] = word
-        count_phrases(work[0], work[1], work[2], work[3], rows, size)
+            state[words + t] = held(word)
+        count_phrases(state, words, rows, size)
         for t in range(rows):
-            target[d + start + t] = scale * float(work[3, t])
+            target[d + start + t] = scale * float(whole(state[words + 3 * TILE + t]))
+        for part in range(4):
+            clear(state, words + part * TILE, rows)
     state[at], state[at + 1] = float(word & np.uint64(0xFFFFFFFF)), float(word >> half)
 
 
-@njit(error_model="numpy")
+@njit(**COLUMN)
 def filter_column(
     op: int, m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndarray, i: int, state: np.ndarray
 ) -> None:

@@ -36,7 +36,7 @@ from features.bars.graph_sums import (
     wilder_mean,
     wilder_ratio,
 )
-from features.bars.ops import Op
+from features.bars.ops import TILE, Op
 from features.bars.quantities import (
     LAST_CLOSE,
     LOG_CLOSE,
@@ -227,5 +227,5 @@ def complexity_graphs(p: BarParameters) -> dict[str, Node]:
     return {
         f"sign_entropy_{p.word}_{n}": entropy(word, 2**p.word, n),
         f"permutation_entropy_{n}": entropy(order, 6, n),
-        f"lempel_ziv_{p.signs}": column(Op.LEMPEL_ZIV, (RETURN,), (p.signs, scale), p.signs - 1, 2),
+        f"lempel_ziv_{p.signs}": column(Op.LEMPEL_ZIV, (RETURN,), (p.signs, scale), p.signs - 1, 2 + 4 * TILE),
     }

@@ -5,6 +5,9 @@ They stand in groups, each ended by a mark; the compiled functions of a group ar
 
 from enum import IntEnum, auto
 
+TILE = 64
+"""Rows whose Lempel-Ziv complexity is counted side by side."""
+
 
 class Op(IntEnum):
     """What an instruction does; see `features.bars.graph` for its arguments."""

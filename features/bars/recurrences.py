@@ -9,21 +9,22 @@ import math
 import numpy as np
 from numba import njit
 
-from features.bars.mapped import CONSTANTS, INPUTS, STATE
+from features.bars.instruction import CONSTANTS, INPUTS, STATE
 from features.bars.ops import Op
 from features.bars.pieces import sign as sign_of
+from features.compiled import COLUMN, FORMULA
 
 FADED = 1e-200
 """Size below which a fading sum counts as gone: it would creep through subnormal numbers for ever."""
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
 def alive(x: float) -> float:
     """x, 0 once it has faded."""
     return x if abs(x) > FADED else 0.0
 
 
-@njit(error_model="numpy")
+@njit(**COLUMN)
 def wilder_ratio(
     m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndarray, i: int, state: np.ndarray
 ) -> None:
@@ -40,7 +41,7 @@ def wilder_ratio(
     state[at], state[at + 1], state[at + 2] = rows, net, gross
 
 
-@njit(error_model="numpy")
+@njit(**COLUMN)
 def wilder_mean(m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndarray, i: int, state: np.ndarray) -> None:
     """Mean of all x so far with weights that fade by 1 - 1/span a row. Constants: span, skip."""
     x, c, at = plan[i + INPUTS], plan[i + CONSTANTS], plan[i + STATE]
@@ -55,7 +56,7 @@ def wilder_mean(m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndar
     state[at], state[at + 1], state[at + 2] = rows, total, weight
 
 
-@njit(error_model="numpy")
+@njit(**COLUMN)
 def macd_line(m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndarray, i: int, state: np.ndarray) -> None:
     """Fast less slow exponential average of the log close, from its returns. Constants: fast, slow, skip.
 
@@ -74,7 +75,7 @@ def macd_line(m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndarra
     state[at], state[at + 1], state[at + 2] = rows, fast, slow
 
 
-@njit(error_model="numpy")
+@njit(**COLUMN)
 def average_gap(m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndarray, i: int, state: np.ndarray) -> None:
     """x less its exponential average, which starts at 0. Constant: span."""
     x, at = plan[i + INPUTS], plan[i + STATE]
@@ -86,7 +87,7 @@ def average_gap(m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndar
     state[at] = average
 
 
-@njit(error_model="numpy")
+@njit(**COLUMN)
 def sign_run(m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndarray, i: int, state: np.ndarray) -> None:
     """± (1 - 2^-L), L the number of last x of one sign. Constant: most that L can be."""
     x, at = plan[i + INPUTS], plan[i + STATE]
@@ -100,7 +101,7 @@ def sign_run(m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndarray
     state[at], state[at + 1] = sign, chance
 
 
-@njit(error_model="numpy")
+@njit(**COLUMN)
 def cusum(m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndarray, i: int, state: np.ndarray) -> None:
     """Page's sum of side · x over the threshold, afresh after it got there. Constants: side, threshold, skip."""
     x, c, at = plan[i + INPUTS], plan[i + CONSTANTS], plan[i + STATE]
@@ -114,7 +115,7 @@ def cusum(m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndarray, i
     state[at], state[at + 1] = rows, total
 
 
-@njit(error_model="numpy")
+@njit(**COLUMN)
 def age_of_highest(
     m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndarray, i: int, state: np.ndarray
 ) -> None:
@@ -145,7 +146,7 @@ def age_of_highest(
     state[at], state[at + 1], state[at + 2] = place, best, age
 
 
-@njit(error_model="numpy")
+@njit(**COLUMN)
 def season_zscore(
     m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndarray, i: int, state: np.ndarray
 ) -> None:
@@ -173,7 +174,7 @@ def season_zscore(
     state[at] = place
 
 
-@njit(error_model="numpy")
+@njit(**COLUMN)
 def recurrence_column(
     op: int, m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndarray, i: int, state: np.ndarray
 ) -> None:
