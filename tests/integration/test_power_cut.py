@@ -70,7 +70,7 @@ def watch_sealing(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def cut() -> None:
         nonlocal busy
-        if busy:
+        if busy or wrongs:
             return
         busy = True
         for eager in (False, True):
@@ -153,7 +153,7 @@ def watch_store(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def cut() -> None:
         nonlocal busy
-        if busy:
+        if busy or wrongs:
             return
         busy = True
         for eager in (False, True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -24,16 +25,23 @@ from tests.emulator.logs import START_NS, messages, write_log
 SECOND_NS = START_NS + 10**12
 
 
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recording of two segments, whose cut nobody should notice."""
+    out = tmp_path_factory.mktemp("recording")
     records = messages(120)
     state = StreamState("spot")
     for record in records[:200]:
         state.apply(record)
-    seal(write_log(tmp_path, records[:200]), tmp_path)
-    seal(write_log(tmp_path, [*state.carry(), *records[200:]], SECOND_NS), tmp_path)
-    return tmp_path
+    seal(write_log(out, records[:200]), out)
+    seal(write_log(out, [*state.carry(), *records[200:]], SECOND_NS), out)
+    return out
+
+
+@pytest.fixture
+def out(recording: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be damaged."""
+    return shutil.copytree(recording, tmp_path / "out")
 
 
 def damage(path: Path, kind: str) -> None:
