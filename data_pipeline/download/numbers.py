@@ -20,7 +20,7 @@ _JSON = (_OPEN, _CLOSE, _COMMA)
 _CSV = (-1, -1, _LINE)  # no mark opens or closes a line
 _MOST_DIGITS = 18  # more could overflow int64
 _EXACT = 1 << 53
-_POWERS = 10.0 ** np.arange(_MOST_DIGITS + 1)  # every one of them a double without error
+_POWERS = np.array([float(10**power) for power in range(_MOST_DIGITS + 1)])  # every one of them without error
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,8 @@ def csv_columns(pieces: Iterable[bytes], layout: RowLayout, most: int) -> np.nda
     plain numbers, and when it has more than `most` of them. Raises what `pieces` raises.
     """
     out, arrays, found = np.empty((len(layout.places), most)), layout.arrays(), 0
-    for block in _whole_lines(pieces):
-        start = 0 if found or block[:1].isdigit() else block.find(b"\n") + 1
+    for number, block in enumerate(_whole_lines(pieces)):
+        start = block.find(b"\n") + 1 if number == 0 and not block[:1].isdigit() else 0
         if start < len(block):
             found = _read(np.frombuffer(block, np.uint8), start, len(block) - 1, *_CSV, *arrays, _POWERS, out, found)
             if found < 0:

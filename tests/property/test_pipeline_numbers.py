@@ -119,6 +119,11 @@ def test_a_page_read_from_its_text_is_the_page_read_from_its_objects() -> None:
         bars_from_text(json.dumps([cells], separators=(",", ":")), BINANCE.layout, span, 60_000)
 
 
+def test_only_the_first_line_can_be_a_header() -> None:
+    assert csv_columns([b"some,header,line\n", b"1,2,3\n"], THREE, 9) is not None
+    assert csv_columns([b"some,header,line\n", b"some,other,line\n1,2,3\n"], THREE, 9) is None
+
+
 def archived(text: bytes) -> bytes:
     buffer = BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
