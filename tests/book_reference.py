@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -25,7 +26,8 @@ class Ladders(NamedTuple):
 
     @property
     def m(self) -> float:
-        return (self.b + self.a) / 2
+        """In decimals, as the exchange quotes: equal mids are equal numbers."""
+        return float((Decimal(repr(self.b)) + Decimal(repr(self.a))) / 2)
 
     def queue(self, side: int) -> float:
         levels = self[side]

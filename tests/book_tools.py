@@ -109,8 +109,7 @@ def recorded_books(contract: str) -> Events:
 def lobster_books() -> Events:
     """GOOG on 2012-06-21, prices in dollars, one book after each order event."""
     table = pq.read_table(real_data() / "lobster" / "lobster_GOOG_2012-06-21_L10.parquet")
-    scales = [1e-4 if name.endswith("px") else 1.0 for name in BOOK_FIELDS]
-    columns = [table[name].to_numpy() * scale for name, scale in zip(BOOK_FIELDS, scales, strict=True)]
+    columns = [table[name].to_numpy() / (10_000 if name.endswith("px") else 1) for name in BOOK_FIELDS]
     return as_events(table["time_ns"].to_numpy().astype(np.int64), BOOK_FIELDS, np.stack(columns))
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from decimal import Decimal
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -23,7 +24,8 @@ class Touch(NamedTuple):
 
     @property
     def m(self) -> float:
-        return (self.b + self.a) / 2
+        """In decimals, as the exchange quotes: equal mids are equal numbers."""
+        return float((Decimal(repr(self.b)) + Decimal(repr(self.a))) / 2)
 
     @property
     def spread(self) -> float:

@@ -1,4 +1,8 @@
-"""The level-2 features as data, in the order in which the compiled step (`features.book.kernel`) writes a row."""
+"""The level-2 features as data, in the order in which the compiled step (`features.book.kernel`) writes a row.
+
+Formulas use best prices b₁ and a₁ with quantities q_b1 and q_a1, the mid m, its log return r; Σ_n and mean_n reach over
+the last n books; balance(a, b) = (a - b) / (a + b), 0 when both are 0.
+"""
 
 from features.config import BookParameters
 from features.spec import FeatureSpec, Kind

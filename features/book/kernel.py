@@ -32,6 +32,7 @@ from features.book.layout import (
 )
 from features.kernel import COUNT, FINGERPRINT, LAST_TIME, Kernel, blank_warmup, head_of, source_fingerprint
 from features.maths import log
+from features.quotes.touch import mid_price
 
 SOURCES = ("kernel.py", "maths.py", "ratios.py", "windows.py", "quotes/touch.py")
 
@@ -43,10 +44,9 @@ def take_book(
     """The book whose ladders lie in the scratch, with what the state remembers of the one before."""
     bid = scratch[at + BID_PRICES] if bids > 0 else state[LAST_BID]
     ask = scratch[at + ASK_PRICES] if asks > 0 else state[LAST_ASK]
-    mid = 0.5 * (bid + ask)
-    first = seen == 0
-    log_mid = state[LAST_LOG_MID] if not first and mid == state[LAST_MID] else log(mid)
-    log_return = 0.0 if first else log_mid - state[LAST_LOG_MID]
+    mid = mid_price(bid, ask, state[LAST_MID])
+    log_mid = state[LAST_LOG_MID] if mid == state[LAST_MID] else log(mid)
+    log_return = 0.0 if seen == 0 else log_mid - state[LAST_LOG_MID]
     slots = (seen % plan[SHORT], seen % plan[LONG])
     return Book(at, plan[BLOCKS + LAST_BOOK], bid, ask, bids, asks, mid, log_mid, log_return, seen, slots[0], slots[1])
 

@@ -1,4 +1,8 @@
-"""The level-1 features as data, in the order in which the compiled step (`features.quotes.kernel`) writes a row."""
+"""The level-1 features as data, in the order in which the compiled step (`features.quotes.kernel`) writes a row.
+
+Formulas use best prices b and a, quantities q_b and q_a, the mid m, its log return r; x₋ is x of the quote before, Σ_n
+and mean_n reach over the last n quotes. An exponential in time has no window in rows (0), but warms up over n quotes.
+"""
 
 from features.config import QuoteParameters
 from features.spec import FeatureSpec, Kind
@@ -36,7 +40,7 @@ def _imbalance(p: QuoteParameters) -> list[FeatureSpec]:
     return [
         spec("queue_imbalance", SIZES, 1, 0, "I = (q_b - q_a) / (q_b + q_a); 0 when both are 0", gould),
         *[
-            spec(f"queue_imbalance_{decay}ms", SIZES, 1, 0, standing.format(decay), "time-weighted average")
+            spec(f"queue_imbalance_{decay}ms", SIZES, 0, 0, standing.format(decay), "time-weighted average")
             for decay in (p.fast_ms, p.slow_ms)
         ],
         spec("size_log_ratio", SIZES, 1, 0, "ln(q_b / q_a), within ±10; 0 when both are 0", "log of the size ratio"),
@@ -70,7 +74,7 @@ def _flow(p: QuoteParameters) -> list[FeatureSpec]:
     return [
         spec("ofi", 1, 1, "e = q_b[b >= b₋] - q_b₋[b <= b₋] - q_a[a <= a₋] + q_a₋[a >= a₋], in units of quantity"),
         *[spec(f"ofi_{k}", k, k, f"Σ_{k} e / mean_{k} D, D = (q_b + q_a) / 2; 0 when D = 0") for k in (s, n)],
-        *[spec(f"ofi_{decay}ms", n, n, f"Σ e e^(-age/{decay} ms) / mean_{n} D") for decay in (p.fast_ms, p.slow_ms)],
+        *[spec(f"ofi_{decay}ms", 0, n, f"Σ e e^(-age/{decay} ms) / mean_{n} D") for decay in (p.fast_ms, p.slow_ms)],
     ]
 
 
@@ -89,7 +93,7 @@ def _price(p: QuoteParameters) -> list[FeatureSpec]:
         *[spec(f"mid_return_{k}", k, k, f"10⁴ ln(m / m[-{k}])", "log return") for k in (s, n)],
         spec(f"mid_volatility_{n}", n, n, f"10⁴ √(Σ_{n} r²)", realised),
         *[
-            spec(f"mid_volatility_{decay}ms", n, n, per_second.format(decay), realised)
+            spec(f"mid_volatility_{decay}ms", 0, n, per_second.format(decay), realised)
             for decay in (p.fast_ms, p.slow_ms)
         ],
         spec(f"mid_autocorrelation_{n}", n, n, flicker.format(n), "lag-1 autocorrelation of mid moves (flicker)"),
@@ -101,16 +105,16 @@ def _activity(p: QuoteParameters) -> list[FeatureSpec]:
     n = p.long
 
     def spec(name: str, window: int, formula: str, inputs: tuple[str, ...] = PRICES) -> FeatureSpec:
-        return FeatureSpec(name, "updates", inputs, window, window, formula, "event counts")
+        return FeatureSpec(name, "updates", inputs, window, n, formula, "event counts")
 
     rate = "{0} / (τ (1 - e^(-T/τ))) per second, each weighted e^(-age/τ), τ = {1} ms, T the age of the stretch"
     return [
         *[
-            spec(f"quote_rate_{decay}ms", n, rate.format("quotes", decay), QUOTE_FIELDS)
+            spec(f"quote_rate_{decay}ms", 0, rate.format("quotes", decay), QUOTE_FIELDS)
             for decay in (p.fast_ms, p.slow_ms)
         ],
         *[
-            spec(f"mid_move_rate_{decay}ms", n, rate.format("moves of the mid", decay))
+            spec(f"mid_move_rate_{decay}ms", 0, rate.format("moves of the mid", decay))
             for decay in (p.fast_ms, p.slow_ms)
         ],
         spec(f"mid_move_count_{n}", n, f"quotes of the last {n} that moved the mid"),

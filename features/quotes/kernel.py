@@ -34,7 +34,7 @@ from features.quotes.layout import (
 )
 from features.quotes.price import activity_step, price_step, spread_step
 from features.quotes.queue import flow_step, imbalance_step
-from features.quotes.touch import ask_flow, bid_flow, side_stands
+from features.quotes.touch import ask_flow, bid_flow, mid_price, side_stands
 from features.ratios import balance
 from features.windows import window_sum
 
@@ -54,9 +54,8 @@ def take_quote(columns: np.ndarray, t: int, elapsed_ms: float, plan: np.ndarray,
     last_bid_qty = bid_qty if first else state[LAST_BID_QTY]
     last_ask = ask if first else state[LAST_ASK]
     last_ask_qty = ask_qty if first else state[LAST_ASK_QTY]
-    mid = 0.5 * (bid + ask)
-    unmoved = not first and mid == state[LAST_MID]
-    log_mid = state[LAST_LOG_MID] if unmoved else log(mid)
+    mid = mid_price(bid, ask, state[LAST_MID])
+    log_mid = state[LAST_LOG_MID] if mid == state[LAST_MID] else log(mid)
     depth = 0.5 * (bid_qty + ask_qty)
     long_slot = seen % plan[LONG]
     return Quote(

@@ -4,6 +4,9 @@ import math
 
 from numba import njit
 
+SAME_MID = 1e-12
+"""Mids nearer than this share of the price are the same: far below any tick, far above the rounding of a sum."""
+
 
 @njit(error_model="numpy", forceinline=True)
 def side_stands(price: float, qty: float) -> bool:
@@ -12,6 +15,16 @@ def side_stands(price: float, qty: float) -> bool:
     Everything else means an empty side: quantity 0, NaN, and the ±9999999999 that LOBSTER writes with quantity 0.
     """
     return 0.0 < price < math.inf and 0.0 < qty < math.inf
+
+
+@njit(error_model="numpy", forceinline=True)
+def mid_price(bid: float, ask: float, last_mid: float) -> float:
+    """(bid + ask) / 2, or the mid before when that is the same.
+
+    Decimals are not floats: 80.01 + 80.04 and 80.02 + 80.03 may differ in the last bit, which is no move of the mid.
+    """
+    mid = 0.5 * (bid + ask)
+    return last_mid if abs(mid - last_mid) <= SAME_MID * mid else mid
 
 
 @njit(error_model="numpy", forceinline=True)

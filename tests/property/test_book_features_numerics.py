@@ -14,7 +14,7 @@ from features.config import BookParameters, QuoteParameters
 from features.events import Events
 from features.quotes.catalogue import QUOTE_FIELDS
 from features.stream import FeatureStream
-from tests.book_tools import as_events, synthetic_books
+from tests.book_tools import as_events, synthetic_books, synthetic_quotes
 
 QUOTE = QuoteParameters(short=8, long=30, fast_ms=50, slow_ms=400, microprice_refit=25)
 BOOK = BookParameters(short=8, long=30, component_half_life=4)
@@ -129,3 +129,18 @@ def test_quotes_after_a_long_history_are_those_of_a_fresh_start() -> None:
     fresh = compute_features(quotes.slice(count - 25_000, count), names, kind="quotes")[-tail:]
     np.testing.assert_allclose(late, fresh, rtol=1e-9, atol=1e-9)
     assert FeatureStream(names, kind="quotes").warmup < tail
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_mirrored_market_turns_every_sign(seed: int) -> None:
+    """Bid for ask and up for down: what leans to one side leans as far to the other, the rest stays."""
+    quotes = synthetic_quotes(1_200, seed)
+    bid, bid_size, ask, ask_size = (quotes.columns[name] for name in QUOTE_FIELDS)
+    mirrored = as_events(quotes.time_ns, QUOTE_FIELDS, np.stack([160.0 - ask, ask_size, 160.0 - bid, bid_size]))
+    X, Y = (compute_features(events, None, QUOTE, "quotes") for events in (quotes, mirrored))
+    names = feature_names(None, QUOTE, "quotes")
+    leaning = ("queue_imbalance", "size_", "ofi", "last_mid_move")
+    staying = ("abnormal", "quote_rate", "mid_move_rate", "mid_move_count", "time_since")
+    for name, x, y in zip(names, X.T, Y.T, strict=True):
+        if name.startswith((*leaning, *staying)):
+            np.testing.assert_allclose(y, -x if name.startswith(leaning) else x, atol=1e-9, err_msg=name)
