@@ -75,7 +75,8 @@ def choose_moments(times: np.ndarray, sent_at: np.ndarray, known_at: np.ndarray,
     spread = np.linspace(0, len(candidates) - 1, min(count - count // 2, len(candidates))).astype(np.int64)
     in_flight = np.searchsorted(np.sort(sent_at), candidates, "right")
     in_flight -= np.searchsorted(np.sort(known_at), candidates, "right")
-    busiest = np.argsort(-in_flight, kind="stable")[: count // 2]
+    shuffled = np.random.default_rng(0).permutation(len(candidates))  # of equally busy ones not the first
+    busiest = shuffled[np.argsort(-in_flight[shuffled], kind="stable")[: count // 2]]
     return candidates[np.union1d(spread, busiest)].tolist()
 
 
