@@ -5,11 +5,8 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 from dataclasses import replace
-from html import escape, unescape
-from pathlib import Path
+from html import escape
 
 import pytest
 from rich.console import Console
@@ -20,9 +17,8 @@ from evaluation.report import render_report, write_report
 from evaluation.report_data import ReportData
 from evaluation.summary import summary_dict, summary_table
 from evaluation.trials import TrialCount
+from tests.browser import BROWSER, in_browser, text_of
 from tests.report_tools import demo_report
-
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +39,6 @@ def two() -> ReportData:
 @pytest.fixture(scope="module")
 def idle() -> ReportData:
     return demo_report("no_edge", test_days=2, enter=1e9)
-
-
-def text_of(html: str) -> str:
-    """What a reader sees: no scripts, styles or tags."""
-    html = re.sub(r"<(script|style)\b.*?</\1>", " ", html, flags=re.S)
-    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", html)))
 
 
 def test_page_table_and_json_say_the_same(data, page):
@@ -202,12 +192,7 @@ def test_a_failed_write_leaves_the_old_page(data, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
-PROBE = """
-<script>
-addEventListener("load", () => setTimeout(() => {
-  const frame = document.querySelector("iframe"), inner = frame.contentDocument, view = frame.contentWindow;
-  const root = inner.documentElement;
-  const found = { errors: view.errors, width: root.clientWidth, needed: root.scrollWidth };
+CONTROLS = """
   const press = (name) => inner.querySelector(`[data-do=${name}]`)?.click();
   const shown = () => inner.querySelector("[data-shown]")?.textContent;
   found.before = shown(); press("closer"); found.closer = shown(); press("all"); found.all = shown();
@@ -217,38 +202,13 @@ addEventListener("load", () => setTimeout(() => {
   inner.getElementById("theme").click();
   found.theme = inner.documentElement.dataset.theme;
   found.paper = view.getComputedStyle(inner.body).backgroundColor;
-  document.body.textContent = "RESULT" + JSON.stringify(found) + "END";
-}, 300));
-</script>
 """
-
-
-def in_browser(page: str, width: int, tmp_path: Path) -> dict:
-    """Load `page` in a frame of `width` pixels and try its controls."""
-    listening = "<head><script>window.errors=[];addEventListener('error',e=>errors.push(e.message))</script>"
-    listening = page.replace("<head>", listening, 1)
-    frame = f'<iframe style="width:{width}px;height:900px;border:0" srcdoc="{escape(listening, quote=True)}"></iframe>'
-    outer = tmp_path / "outer.html"
-    outer.write_text(f"<!doctype html><body>{frame}{PROBE}</body>", encoding="utf-8")
-    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    flags += " --disable-component-update --disable-sync --hide-scrollbars --window-size=1400,1000"
-    flags += " --virtual-time-budget=4000 --dump-dom"
-    done = subprocess.run(
-        [str(BROWSER), *flags.split(), f"--user-data-dir={tmp_path / 'profile'}", outer.as_uri()],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    found = re.search(r"RESULT(.*)END", done.stdout)
-    assert found, done.stdout[-500:]
-    return json.loads(unescape(found[1]))
 
 
 @pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
 @pytest.mark.parametrize("width", [390, 1280])
 def test_in_a_real_browser(data, page, tmp_path, width):
-    found = in_browser(page, width, tmp_path)
+    found = in_browser(page, width, tmp_path, CONTROLS)
     assert found["errors"] == []
     assert found["needed"] <= found["width"] == width
     trades = data.summary.overall.policy.trades
@@ -263,6 +223,6 @@ def test_in_a_real_browser(data, page, tmp_path, width):
 
 @pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
 def test_a_page_without_trades_works_in_a_browser_too(idle, tmp_path):
-    found = in_browser(render_report(idle), 390, tmp_path)
+    found = in_browser(render_report(idle), 390, tmp_path, CONTROLS)
     assert found["errors"] == []
     assert found["needed"] <= 390
