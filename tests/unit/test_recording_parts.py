@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from data_pipeline.errors import InputError
-from data_pipeline.recording.config import RecordConfig
+from data_pipeline.recording.config import EXCHANGES, RecordConfig
 from data_pipeline.recording.ledger import last_tapes, open_ledger
 from data_pipeline.recording.queue import EventQueue
 from data_pipeline.recording.recorder import Recorder
 from data_pipeline.recording.rotation import SegmentLog, lock_folder, rotation_due
+from data_pipeline.recording.venues import VENUES
 from data_pipeline.recording.watchdog import Watchdog
 from data_pipeline.store.writer import open_store
 
@@ -79,6 +80,10 @@ def test_watchdog_knows_three_limits() -> None:
 def test_settings_that_make_no_sense_are_refused(settings: dict, where: str) -> None:
     with pytest.raises(InputError, match=where):
         RecordConfig(**{"symbols": ("BTC/USDT",), **settings})
+
+
+def test_the_settings_name_the_venues_that_are_described() -> None:
+    assert tuple(VENUES) == EXCHANGES
 
 
 def test_spot_and_perpetual_do_not_mix() -> None:
