@@ -8,8 +8,8 @@ and the first address after the columns.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-ZEROS = 0
-"""Address in scratch of a column of zeros."""
+ZEROS = 8
+"""Address in scratch of a column of zeros; what lies in front of it is zero too."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def moments_table(windows: Sequence[int], targets: Sequence[tuple[int, ...]], st
     depth = depths(split, 2)
     room = Room(start, block)
     shared = value_depth(split, depth)
-    numbers = [len(depth), len(windows), room.column(shared), shared]
+    numbers = [len(depth), len(windows), room.column(), room.column(), room.column(shared), shared, ZEROS, ZEROS, 0]
     for rows in depth[1:]:
         numbers += [room.column(rows), room.column(rows), rows]
     for window, parts, (deviation, squares) in zip(windows, split, targets, strict=True):
@@ -122,12 +122,12 @@ def comoments_table(windows: Sequence[int], targets: Sequence[tuple[int, ...]], 
     depth = depths(split, 2)
     room = Room(start, block)
     shared = value_depth(split, depth)
-    numbers = [len(depth), len(windows), room.column(shared), room.column(shared), shared]
+    numbers = [len(depth), len(windows), *(room.column() for _ in range(5))]
+    numbers += [room.column(shared), room.column(shared), shared, *[ZEROS] * 5, 0]
     for rows in depth[1:]:
         numbers += [*(room.column(rows) for _ in range(5)), rows]
-    distances = room.column(), room.column()
     for parts, sums in zip(split, targets, strict=True):
-        numbers += [*distances, *sums, len(parts)]
+        numbers += [*sums, len(parts)]
         numbers += [number for part in parts for number in (part.level, part.shift)]
     return Table(numbers, 2 * shared + 5 * sum(depth[1:]), room.end)
 

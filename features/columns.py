@@ -17,11 +17,13 @@ in front of it.
 import numpy as np
 from numba import njit
 
+from features.compiled import COLUMN, FORMULA
+
 LEVELS, WINDOWS, TABLE = 0, 1, 2
 """A table starts with its number of levels and windows; then come the levels' columns, then the windows."""
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
 def copy(target: np.ndarray, d: int, source: np.ndarray, s: int, n: int) -> None:
     """target[d : d + n] = source[s : s + n]; unsigned indices, for signed ones may be negative and stop the vectors."""
     to, at = np.uint64(d), np.uint64(s)
@@ -29,21 +31,21 @@ def copy(target: np.ndarray, d: int, source: np.ndarray, s: int, n: int) -> None
         target[to + t] = source[at + t]
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
 def fetch(m: np.ndarray, base: int, depth: int, state: np.ndarray, at: int) -> int:
     """Put the history of the column at `base` in front of it; return where the state goes on."""
     copy(m, base - depth, state, at, depth)
     return at + depth
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
 def keep(m: np.ndarray, base: int, depth: int, state: np.ndarray, at: int, n: int) -> int:
     """Keep the newest `depth` rows of the column at `base`, which has `n` rows; return where the state goes on."""
     copy(state, at, m, base + n - depth, depth)
     return at + depth
 
 
-@njit(error_model="numpy")
+@njit(**COLUMN)
 def totals(m: np.ndarray, plan: np.ndarray, p: int, x: int, state: np.ndarray, s: int, n: int) -> None:
     """Sums of the column at `x` over all windows of the table at `p`.
 
@@ -71,7 +73,7 @@ def totals(m: np.ndarray, plan: np.ndarray, p: int, x: int, state: np.ndarray, s
         at = keep(m, plan[q + 2 * k], plan[q + 2 * k + 1], state, at, n)
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
 def add_four(m: np.ndarray, target: int, source: int, step: int, n: int) -> None:
     """Sums of four: the source's rows, and those 1, 2 and 3 steps before."""
     d, a = np.uint64(target), np.uint64(source)
@@ -80,7 +82,7 @@ def add_four(m: np.ndarray, target: int, source: int, step: int, n: int) -> None
         m[d + t] = (m[a + t] + m[b + t]) + (m[c + t] + m[e + t])
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
 def set_three(m: np.ndarray, target: int, plan: np.ndarray, p: int, n: int) -> None:
     """Sum of the three columns whose addresses stand at `p`."""
     d, a, b, c = np.uint64(target), np.uint64(plan[p]), np.uint64(plan[p + 1]), np.uint64(plan[p + 2])
@@ -88,7 +90,7 @@ def set_three(m: np.ndarray, target: int, plan: np.ndarray, p: int, n: int) -> N
         m[d + t] = (m[a + t] + m[b + t]) + m[c + t]
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
 def add_three(m: np.ndarray, target: int, plan: np.ndarray, p: int, n: int) -> None:
     """Add the three columns whose addresses stand at `p`."""
     d, a, b, c = np.uint64(target), np.uint64(plan[p]), np.uint64(plan[p + 1]), np.uint64(plan[p + 2])
@@ -96,7 +98,7 @@ def add_three(m: np.ndarray, target: int, plan: np.ndarray, p: int, n: int) -> N
         m[d + t] += (m[a + t] + m[b + t]) + m[c + t]
 
 
-@njit(error_model="numpy")
+@njit(**COLUMN)
 def maxima(m: np.ndarray, plan: np.ndarray, p: int, x: int, state: np.ndarray, s: int, n: int) -> None:
     """Largest values of the column at `x` over all windows of the table at `p`.
 
@@ -122,7 +124,7 @@ def maxima(m: np.ndarray, plan: np.ndarray, p: int, x: int, state: np.ndarray, s
         at = keep(m, plan[q + 2 * k], plan[q + 2 * k + 1], state, at, n)
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(**FORMULA)
 def largest_of_four(m: np.ndarray, target: int, first: int, second: int, third: int, fourth: int, n: int) -> None:
     """The largest of four columns, row by row."""
     d = np.uint64(target)

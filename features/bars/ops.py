@@ -99,6 +99,7 @@ class Op(IntEnum):
     EXCESS = auto()
     SIGNED_ROOT = auto()
     SIGNED_BY = auto()
+    MONEY_FLOW = auto()
     TRUE_RANGE = auto()
     DIRECTIONAL = auto()
     POSITION = auto()
