@@ -49,7 +49,10 @@ class Repairs:
         self._holes: dict[str, tuple[int, float, int]] = {}  # symbol: first missing id, since when, attempts so far
 
     def order(self) -> None:
-        """Start what is needed now. Call after every batch."""
+        """Start what is needed now. Call after every batch. Raises what broke a request unforeseen."""
+        for task in (*self._snapshots.values(), *self._refetches.values()):
+            if task.done():
+                task.result()
         for symbol, name in self._feed.ids.items():
             if self._books and name not in self._snapshots:
                 self._order_snapshot(symbol, name)
