@@ -167,4 +167,4 @@ def compile_plan(selected: Sequence[Node], interval_ms: int, warmup: int) -> Pla
     loads = [number for name, node in fields.items() for number in (BAR_FIELDS.index(name), address(node))]
     head = [interval_ms, warmup, required, size - ZEROS - BLOCK, len(fields), len(steps), tables_at]
     plan = np.array([*head, *loads, *code.ravel(), *tables], dtype=np.int64)
-    return Plan(plan, np.array([x for values in constants for x in values]), state, scratch)
+    return Plan(plan, np.array([x for values in constants for x in values], dtype=np.float64), state, scratch)
