@@ -63,7 +63,7 @@ WEEK_MS, MONDAY_MS = 604_800_000, 259_200_000
 def money_flow(window: int) -> Node:
     """Typical price times volume, counted up or down as the typical price rose or fell, over all that counted."""
     typical = column(Op.MEAN_OF_THREE, (HIGH, LOW, CLOSE))
-    return share_of_size(column(Op.SIGNED_BY, (product(typical, VOLUME), change(typical, 1))), window)
+    return share_of_size(column(Op.MONEY_FLOW, (typical, lag(typical, 1), VOLUME)), window)
 
 
 def taker_price_gap(window: int, scale: Node) -> Node:

@@ -13,6 +13,9 @@ from features.maths import log, normal_cdf
 PACK = 1_048_576.0
 """Counts of rises and of falls travel in one number, the falls in units of this: one window sum makes both."""
 
+ROUNDING = 1e-14
+"""Relative difference of two means of three prices that may come from the order of their rounding alone."""
+
 
 @njit(**FORMULA)
 def add_scaled(x: float, y: float, factor: float) -> float:
@@ -60,6 +63,13 @@ def signed_root(x: float) -> float:
 def signed_by(x: float, y: float) -> float:
     """x with the sign of y; 0 where y is 0."""
     return sign(y) * x
+
+
+@njit(**FORMULA)
+def money_flow(price: float, last_price: float, volume: float) -> float:
+    """Price times volume with the sign of the price's change; none for a change that is only rounding."""
+    change = price - last_price
+    return sign(change) * price * volume if abs(change) > ROUNDING * price else 0.0
 
 
 @njit(**FORMULA)
@@ -168,6 +178,9 @@ def piece_column(op: int, m: np.ndarray, target: np.ndarray, d: int, n: int, pla
     elif op == Op.SIGNED_BY:
         for t in range(rows):
             target[to + t] = signed_by(m[a + t], m[b + t])
+    elif op == Op.MONEY_FLOW:
+        for t in range(rows):
+            target[to + t] = money_flow(m[a + t], m[b + t], m[c + t])
     elif op == Op.TRUE_RANGE:
         for t in range(rows):
             target[to + t] = true_range(m[a + t], m[b + t], m[c + t])

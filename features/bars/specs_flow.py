@@ -45,7 +45,7 @@ def pressure(p: BarParameters) -> list[FeatureSpec]:
                 (*HLC, "volume"),
                 w,
                 w,
-                f"MFI / 50 - 1 over {w} bars; 0 when nothing flowed",
+                f"MFI / 50 - 1 over {w} bars, price changes within 10⁻¹⁴ not counted; 0 when nothing flowed",
                 "Quong & Soudack 1989",
             ),
             spec(

@@ -41,7 +41,7 @@ def taker_price_gap(x: History, w: int) -> float:
 def money_flow(x: History, w: int) -> float:
     typical = (x.bars.high + x.bars.low + x.bars.close) / 3
     flow = last((typical * x.bars.volume)[1:], w)
-    change = last(np.diff(typical), w)
+    change = last(np.where(np.isclose(typical[1:], typical[:-1], rtol=1e-14, atol=0), 0.0, np.diff(typical)), w)
     up, down = math.fsum(flow[change > 0]), math.fsum(flow[change < 0])
     return ratio(up - down, up + down)
 

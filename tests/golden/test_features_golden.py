@@ -15,7 +15,6 @@ from data_pipeline.config import SyntheticConfig
 from data_pipeline.readers import read_bars
 from data_pipeline.schema import BarArrays, bar_arrays
 from data_pipeline.synthetic import synthetic_market
-from features.bars.catalogue import bar_catalogue
 from features.batch import available_features, compute_features
 from features.catalogue import feature_names, select_features
 from features.config import BarParameters
@@ -35,7 +34,7 @@ PARAMETERS = {
     ),
 }
 
-WARMUP = max(spec.warmup for spec in select_features(None))
+WARMUP = max(spec.warmup for spec in select_features(["core"]))
 
 
 class Past:
@@ -229,8 +228,8 @@ def ages(bars: BarArrays) -> np.ndarray:
 
 
 def assert_rows_match(bars: BarArrays, parameters: BarParameters, rows: np.ndarray) -> None:
-    names = available_features(bars, parameters=parameters)
-    X = compute_features(bars, parameters=parameters)
+    names = available_features(bars, ["core"], parameters)
+    X = compute_features(bars, names, parameters)
     formulas = references(parameters)
     age = ages(bars)
     for t in rows:
@@ -245,14 +244,14 @@ def synthetic() -> BarArrays:
 
 
 @pytest.mark.parametrize("key", PARAMETERS)
-def test_every_feature_of_the_catalogue_has_a_reference(key: str) -> None:
-    assert tuple(references(PARAMETERS[key])) == feature_names(parameters=PARAMETERS[key])
+def test_every_feature_of_the_core_has_a_reference(key: str) -> None:
+    assert tuple(references(PARAMETERS[key])) == feature_names(["core"], PARAMETERS[key])
 
 
 @pytest.mark.parametrize("key", PARAMETERS)
 def test_synthetic_rows_match_the_formulas(synthetic: BarArrays, key: str) -> None:
     parameters = PARAMETERS[key]
-    first = max(spec.warmup for spec in bar_catalogue(parameters))
+    first = max(spec.warmup for spec in select_features(["core"], parameters))
     # The first 130 rows after the warm-up pass through every phase of both windows, the rest are spread out.
     rows = np.concatenate((np.arange(first, first + 130), np.arange(first + 130, ROWS, 37)))
     assert_rows_match(synthetic, parameters, rows)
@@ -263,7 +262,7 @@ def test_a_feature_is_defined_from_its_own_warmup_on(synthetic: BarArrays, key: 
     """The catalogue's warm-up of each feature is exact: the formula works there and reaches too far one row earlier."""
     parameters = PARAMETERS[key]
     formulas = references(parameters)
-    for spec in bar_catalogue(parameters):
+    for spec in select_features(["core"], parameters):
         formulas[spec.name](Past(synthetic, spec.warmup, parameters, spec.warmup))
         if spec.warmup > 0:
             past = Past(synthetic, spec.warmup - 1, parameters, spec.warmup - 1)
@@ -295,7 +294,7 @@ def test_real_rows_match_the_formulas(file: str) -> None:
 
 
 def test_pandas_agrees_on_rolling_statistics(synthetic: BarArrays) -> None:
-    X = pd.DataFrame(compute_features(synthetic), columns=feature_names())
+    X = pd.DataFrame(compute_features(synthetic, ["core"]), columns=feature_names(["core"]))
     volume, close = pd.Series(synthetic.volume), pd.Series(synthetic.close)
     delta = pd.Series(2 * synthetic.taker_buy_volume) - volume
     r = np.log(close).diff()
@@ -312,7 +311,7 @@ def test_pandas_agrees_on_rolling_statistics(synthetic: BarArrays) -> None:
 
 
 def test_arch_and_scipy_agree(synthetic: BarArrays) -> None:
-    X = pd.DataFrame(compute_features(synthetic), columns=feature_names())
+    X = pd.DataFrame(compute_features(synthetic, ["core"]), columns=feature_names(["core"]))
     log_close = np.log(synthetic.close)
     for t in range(100, ROWS, 311):
         window = log_close[t - 60 : t + 1]

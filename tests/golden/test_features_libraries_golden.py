@@ -57,7 +57,12 @@ def test_talib_agrees_over_each_window(bars: BarArrays, logs: dict[str, np.ndarr
     paths = talib.SUM(talib.TRANGE(high, low, close), w)
     assert_same(column(bars, f"choppiness_{w}"), np.log(paths / (talib.MAX(high, w) - talib.MIN(low, w))) / np.log(w))
     size = 1e9 * bars.volume  # MFI is 0 in TA-Lib where less than one unit flowed
-    assert_same(column(bars, f"money_flow_{w}"), talib.MFI(bars.high, bars.low, bars.close, size, w) / 50 - 1)
+    flows = talib.MFI(bars.high, bars.low, bars.close, size, w) / 50 - 1
+    # Where equal typical prices differ by their rounding, TA-Lib counts a rise or a fall.
+    changes = abs(np.diff((bars.high + bars.low + bars.close) / 3, prepend=0.0))
+    clear = pd.Series((changes == 0) | (changes > 1e-9)).rolling(w).min().to_numpy()[SETTLED:] == 1
+    assert clear.mean() > 0.9
+    np.testing.assert_allclose(column(bars, f"money_flow_{w}")[clear], flows[SETTLED:][clear], rtol=1e-7, atol=1e-8)
     lines = pd.Series(talib.AD(bars.high, bars.low, bars.close, bars.volume)).diff(w)
     assert_same(column(bars, f"accumulation_{w}"), (lines / talib.SUM(bars.volume, w)).to_numpy(), atol=1e-6)
 

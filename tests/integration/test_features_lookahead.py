@@ -12,23 +12,28 @@ from data_pipeline.schema import BarArrays, bar_arrays
 from data_pipeline.synthetic import synthetic_market
 from features.audit import audit_perturbation, audit_truncation, perturb_future
 from features.batch import available_features, compute_features
-from features.catalogue import feature_names, select_features
+from features.catalogue import feature_names
 from features.labels import fixed_horizon, triple_barrier
 from features.scaling import Scaler
 from features.stream import FeatureStream
+from tests.feature_tools import QUICK, QUICK_WARMUP
 
 TRAINING_ROWS = 400
 
-WARMUP = max(spec.warmup for spec in select_features(None))
+WARMUP = QUICK_WARMUP
+
+
+def batch_features(bars: BarArrays) -> np.ndarray:
+    return compute_features(bars, None, QUICK)
 
 
 def scaled_features(bars: BarArrays) -> np.ndarray:
-    X = compute_features(bars)
+    X = batch_features(bars)
     return Scaler.fit(X, slice(0, TRAINING_ROWS)).transform(X)
 
 
 def streamed_features(bars: BarArrays) -> np.ndarray:
-    return FeatureStream().update_many(bars)
+    return FeatureStream(None, QUICK).update_many(bars)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +43,7 @@ def bars() -> BarArrays:
     return BarArrays(**{name: np.ascontiguousarray(getattr(table, name)[keep]) for name in BarArrays.__slots__})
 
 
-@pytest.mark.parametrize("compute", [compute_features, streamed_features, scaled_features])
+@pytest.mark.parametrize("compute", [batch_features, streamed_features, scaled_features])
 def test_no_feature_knows_the_future(bars: BarArrays, compute) -> None:
     cuts = [TRAINING_ROWS, *range(TRAINING_ROWS + 1, len(bars), 61)]
     truncation = audit_truncation(compute, bars, cuts)
@@ -51,11 +56,11 @@ def test_no_feature_knows_the_future(bars: BarArrays, compute) -> None:
 
 def test_every_feature_of_the_bars_answers_to_the_newest_bar(bars: BarArrays) -> None:
     """The audit has power over each column: changing only bars from n on changes row n itself, the clock aside."""
-    before = compute_features(bars)
+    before = compute_features(bars, None, QUICK)
     answered = np.zeros(before.shape[1], dtype=bool)
     for n in range(300, 320):
-        answered |= np.abs(before[n] - compute_features(perturb_future(bars, n))[n]) > 1e-3
-    deaf = {name for name, yes in zip(feature_names(), answered, strict=True) if not yes}
+        answered |= np.abs(before[n] - compute_features(perturb_future(bars, n), None, QUICK)[n]) > 1e-3
+    deaf = {name for name, yes in zip(feature_names(None, QUICK), answered, strict=True) if not yes}
     assert deaf == {"time_of_day_sin", "time_of_day_cos"}
 
 
@@ -81,15 +86,15 @@ def test_no_feature_knows_the_future_on_real_bars(file: str) -> None:
     if not root:
         pytest.skip("SCALPING_REAL_DATA is not set")
     bars = bar_arrays(read_bars(Path(root) / "klines" / f"{file}.parquet")).slice(0, 20_000)
-    names = available_features(bars)
-    X = compute_features(bars, names=names)
+    names = available_features(bars, None, QUICK)
+    X = compute_features(bars, names, QUICK)
     filled = np.flatnonzero(np.isfinite(X).all(axis=1))
     assert len(filled) > 4_000
     assert np.isnan(X[np.setdiff1d(np.arange(len(bars)), filled)]).all()
     cuts = filled[[0, len(filled) // 3, len(filled) // 2, -1]].tolist()
 
     def compute(b: BarArrays) -> np.ndarray:
-        return compute_features(b, names=names)
+        return compute_features(b, names, QUICK)
 
     for audit in (audit_truncation, audit_perturbation):
         report = audit(compute, bars, cuts)
@@ -100,8 +105,8 @@ def test_no_feature_knows_the_future_on_real_bars(file: str) -> None:
 
 def correlations(bars: BarArrays) -> tuple[dict[str, float], int]:
     """Of each feature with the return from the next open to the one after, and the number of rows."""
-    names = available_features(bars)
-    X, labels = compute_features(bars, names=names), fixed_horizon(bars, 1)
+    names = available_features(bars, None, QUICK)
+    X, labels = compute_features(bars, names, QUICK), fixed_horizon(bars, 1)
     rows = labels.valid & np.isfinite(X).all(axis=1)
     return {name: np.corrcoef(X[rows, j], labels.values[rows])[0, 1] for j, name in enumerate(names)}, int(rows.sum())
 

@@ -17,12 +17,13 @@ from data_pipeline.schema import BarArrays, bar_arrays
 from data_pipeline.synthetic import synthetic_market
 from features.bars.catalogue import BAR_FIELDS
 from features.batch import available_features, compute_features
-from features.catalogue import KINDS, feature_names, select_features
+from features.catalogue import KINDS, feature_names
 from features.config import BarParameters
 from features.kernel import load_kernel
 from features.stream import CHUNK_ROWS, STATE_MAGIC, FeatureStream
+from tests.feature_tools import QUICK, QUICK_WARMUP
 
-WARMUP = max(spec.warmup for spec in select_features(None))
+WARMUP = QUICK_WARMUP
 
 
 def with_gaps(bars: BarArrays) -> BarArrays:
@@ -41,7 +42,7 @@ def bars() -> BarArrays:
 
 @pytest.fixture(scope="module")
 def whole(bars: BarArrays) -> np.ndarray:
-    return compute_features(bars)
+    return compute_features(bars, None, QUICK)
 
 
 def rows_of(bars: BarArrays) -> np.ndarray:
@@ -55,13 +56,13 @@ def stream_one_by_one(stream: FeatureStream, bars: BarArrays) -> np.ndarray:
 
 def test_one_bar_at_a_time_gives_the_bytes_of_the_batch(bars: BarArrays, whole: np.ndarray) -> None:
     assert np.isfinite(whole).any()
-    assert stream_one_by_one(FeatureStream(), bars).tobytes() == whole.tobytes()
+    assert stream_one_by_one(FeatureStream(None, QUICK), bars).tobytes() == whole.tobytes()
 
 
 def test_pieces_with_saved_and_restored_state_give_the_bytes_of_the_batch(bars: BarArrays, whole: np.ndarray) -> None:
     rng = np.random.default_rng(0)
     cuts = [0, 1, 30, 61, *sorted(rng.choice(np.arange(62, len(bars)), 20, replace=False).tolist()), len(bars)]
-    stream = FeatureStream()
+    stream = FeatureStream(None, QUICK)
     pieces = []
     for number, (start, stop) in enumerate(pairwise(cuts)):
         stream = FeatureStream.from_state(stream.state_bytes())
@@ -73,16 +74,16 @@ def test_pieces_with_saved_and_restored_state_give_the_bytes_of_the_batch(bars: 
 
 def test_batches_longer_than_a_chunk_give_the_same_bytes() -> None:
     bars = bar_arrays(synthetic_market(SyntheticConfig(bars=CHUNK_ROWS + 500)).bars)
-    stream = FeatureStream()
+    stream = FeatureStream(None, QUICK)
     pieces = [stream.update_many(bars.slice(0, 777)), stream.update_many(bars.slice(777, len(bars)))]
-    assert np.concatenate(pieces).tobytes() == compute_features(bars).tobytes()
+    assert np.concatenate(pieces).tobytes() == compute_features(bars, None, QUICK).tobytes()
 
 
 def test_a_restart_in_another_process_goes_on_with_the_same_bytes(
     bars: BarArrays, whole: np.ndarray, tmp_path: Path
 ) -> None:
     stop, more = 5_000, 200
-    stream = FeatureStream()
+    stream = FeatureStream(None, QUICK)
     stream.update_many(bars.slice(0, stop))
     (tmp_path / "state").write_bytes(stream.state_bytes())
     np.save(tmp_path / "times.npy", bars.open_time_ms[stop : stop + more])
@@ -106,13 +107,13 @@ def test_a_gap_resets_everything(bars: BarArrays, whole: np.ndarray) -> None:
     for start, stop in pairwise(starts):
         assert np.isnan(whole[start : min(start + WARMUP, stop)]).all()
         assert np.isfinite(whole[start + WARMUP : stop]).all()
-        assert compute_features(bars.slice(start, stop)).tobytes() == whole[start:stop].tobytes()
+        assert compute_features(bars.slice(start, stop), None, QUICK).tobytes() == whole[start:stop].tobytes()
 
 
 def test_selected_columns_are_the_bytes_of_all_columns(bars: BarArrays, whole: np.ndarray) -> None:
     names = ("kyle_lambda_60", "return_1", "body")
-    order = feature_names()
-    X = compute_features(bars, names)
+    order = feature_names(None, QUICK)
+    X = compute_features(bars, names, QUICK)
     rows = np.isfinite(whole).all(axis=1)
     assert X[rows].tobytes() == np.ascontiguousarray(whole[np.ix_(rows, [order.index(n) for n in names])]).tobytes()
 
@@ -133,8 +134,8 @@ def test_read_only_and_strided_input_runs_the_one_compiled_function(bars: BarArr
         return wide
 
     again = BarArrays(**{name: awkward(getattr(bars, name)) for name in BarArrays.__slots__})
-    assert compute_features(again).tobytes() == whole.tobytes()
-    FeatureStream().update(int(bars.open_time_ms[0]), tuple(rows_of(bars)[0].tolist()))
+    assert compute_features(again, None, QUICK).tobytes() == whole.tobytes()
+    FeatureStream(None, QUICK).update(int(bars.open_time_ms[0]), tuple(rows_of(bars)[0].tolist()))
     assert len(load_kernel("bars").advance.signatures) == 1
 
 
@@ -155,7 +156,7 @@ def test_interval_and_windows_travel_with_the_state() -> None:
 
 def test_stream_says_where_it_stands() -> None:
     bars = bar_arrays(synthetic_market(SyntheticConfig(bars=WARMUP + 1)).bars)
-    stream = FeatureStream()
+    stream = FeatureStream(None, QUICK)
     assert not stream.warm
     assert stream.last_time is None
     rows = rows_of(bars)
@@ -180,7 +181,7 @@ def test_stream_says_where_it_stands() -> None:
     ],
 )
 def test_a_bad_bar_is_refused_and_leaves_no_trace(bars: BarArrays, change: dict[str, float], message: str) -> None:
-    stream = FeatureStream()
+    stream = FeatureStream(None, QUICK)
     stream.update_many(bars.slice(0, 100))
     before = stream.state_bytes()
     time_ms = int(bars.open_time_ms[100])
@@ -207,8 +208,8 @@ def test_a_bad_row_of_a_batch_is_named(bars: BarArrays) -> None:
 def test_bars_without_optional_fields_lose_the_features_that_need_them(bars: BarArrays) -> None:
     unknown = np.full(len(bars), np.nan)
     plain = BarArrays(bars.open_time_ms, bars.open, bars.high, bars.low, bars.close, bars.volume, *[unknown] * 4)
-    names = available_features(plain)
-    assert set(feature_names()) - set(names) == {
+    names = available_features(plain, None, QUICK)
+    assert set(feature_names(["core"])) - set(names) == {
         "taker_imbalance",
         "taker_imbalance_ema_5",
         "taker_imbalance_ema_30",
@@ -222,10 +223,13 @@ def test_bars_without_optional_fields_lose_the_features_that_need_them(bars: Bar
         "vwap_deviation_60",
         "amihud_15_60",
     }
-    X = compute_features(plain)
+    X = compute_features(plain, None, QUICK)
     assert X.shape == (len(bars), len(names))
-    order = feature_names()
-    assert X.tobytes() == np.ascontiguousarray(compute_features(bars)[:, [order.index(n) for n in names]]).tobytes()
+    order = feature_names(None, QUICK)
+    assert (
+        X.tobytes()
+        == np.ascontiguousarray(compute_features(bars, None, QUICK)[:, [order.index(n) for n in names]]).tobytes()
+    )
     with pytest.raises(InputError, match=r"row 0 .*taker_buy_volume is nan"):
         compute_features(plain, names=["taker_imbalance"])
     one_missing = bars.trades.copy()
@@ -246,7 +250,7 @@ def test_bars_without_optional_fields_lose_the_features_that_need_them(bars: Bar
     ids=["other bytes", "cut short", "unknown feature", "half a header", "other version"],
 )
 def test_a_state_that_is_not_ours_is_refused(bars: BarArrays, damage) -> None:
-    stream = FeatureStream()
+    stream = FeatureStream(None, QUICK)
     stream.update_many(bars.slice(0, 100))
     with pytest.raises(InputError, match="saved feature state"):
         FeatureStream.from_state(damage(stream.state_bytes()))
@@ -288,5 +292,7 @@ def test_parity_on_real_bars_with_real_gaps(file: str) -> None:
     if not root:
         pytest.skip("SCALPING_REAL_DATA is not set")
     bars = bar_arrays(read_bars(Path(root) / "klines" / f"{file}.parquet")).slice(30_000, 60_000)
-    names = available_features(bars)
-    assert stream_one_by_one(FeatureStream(names), bars).tobytes() == compute_features(bars).tobytes()
+    names = available_features(bars, None, QUICK)
+    assert (
+        stream_one_by_one(FeatureStream(names, QUICK), bars).tobytes() == compute_features(bars, None, QUICK).tobytes()
+    )

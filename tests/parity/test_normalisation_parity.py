@@ -49,11 +49,11 @@ def test_a_block_cut_anywhere_gives_the_same_bytes(config: NormaliserConfig, col
 
 @pytest.mark.parametrize("config", [CONFIG, ROBUST])
 def test_batch_pieces_single_bars_and_a_restart_agree(bars: BarArrays, config: NormaliserConfig) -> None:
-    whole = compute_features(bars, normaliser=config)
-    raw = compute_features(bars)
+    whole = compute_features(bars, ["core"], normaliser=config)
+    raw = compute_features(bars, ["core"])
     assert np.isfinite(whole).all(axis=1).sum() == np.isfinite(raw).all(axis=1).sum() - config.min_rows + 1
     rows = np.stack([getattr(bars, name) for name in BAR_FIELDS], axis=1)
-    stream = FeatureStream(normaliser=config)
+    stream = FeatureStream(["core"], normaliser=config)
     single = []
     for t, (time, row) in enumerate(zip(bars.open_time_ms.tolist(), rows, strict=True)):
         if t % 97 == 0:
@@ -61,14 +61,14 @@ def test_batch_pieces_single_bars_and_a_restart_agree(bars: BarArrays, config: N
         single.append(stream.update(time, row))
         assert stream.warm == np.isfinite(single[-1]).all()
     assert np.stack(single).tobytes() == whole.tobytes()
-    stream = FeatureStream(normaliser=config)
+    stream = FeatureStream(["core"], normaliser=config)
     pieces = [stream.update_many(bars.slice(a, b)) for a, b in ((0, 999), (999, 1_000), (1_000, len(bars)))]
     assert np.concatenate(pieces).tobytes() == whole.tobytes()
 
 
 def test_statistics_survive_a_gap(bars: BarArrays) -> None:
     """After the gap values appear with the features' own warm-up, not `min_rows` later."""
-    raw, ours = compute_features(bars), compute_features(bars, normaliser=CONFIG)
+    raw, ours = compute_features(bars, ["core"]), compute_features(bars, ["core"], normaliser=CONFIG)
     after = np.arange(len(bars)) > 1_200
     np.testing.assert_array_equal(np.isnan(ours[after]), np.isnan(raw[after]))
     filled = np.flatnonzero(np.isfinite(raw).all(axis=1))

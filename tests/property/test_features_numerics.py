@@ -12,10 +12,15 @@ from data_pipeline.config import SyntheticConfig
 from data_pipeline.schema import BarArrays, bar_arrays
 from data_pipeline.synthetic import synthetic_market
 from features.batch import compute_features
-from features.catalogue import feature_names, select_features
+from features.catalogue import feature_names
 from features.windows import window_comoments, window_moments, window_sum
+from tests.feature_tools import QUICK, QUICK_WARMUP
 
 UNIT_ROUNDOFF = 2.0**-53
+BOUNDED_BY_ONE = (
+    *("efficiency_ratio", "rsi", "sign_balance", "trend_r2", "donchian", "aroon", "yang_zhang", "taker_imbalance"),
+    *("imbalance_trend", "bulk_imbalance", "vpin", "money_flow", "accumulation", "volume_concentration"),
+)
 BOUNDED = {  # name: largest magnitude the formula allows, whatever the bars
     **dict.fromkeys(("close_location", "body", "upper_wick", "lower_wick"), 1.0),
     **dict.fromkeys(("taker_imbalance", "taker_imbalance_ema_5", "taker_imbalance_ema_30"), 1.0),
@@ -23,6 +28,19 @@ BOUNDED = {  # name: largest magnitude the formula allows, whatever the bars
     **dict.fromkeys(("volatility_ratio_15_60", "jump_share_60", "autocorrelation_60", "kyle_lambda_60"), 1.0),
     **dict.fromkeys(("amihud_15_60", "time_of_day_sin", "time_of_day_cos"), 1.0),
     **dict.fromkeys(("volume_zscore_60", "trade_count_zscore_60", "trade_size_zscore_60"), 59 / math.sqrt(60)),
+    **{f"{name}_{w}": 1.0 for w in (15, 60) for name in BOUNDED_BY_ONE},
+    **dict.fromkeys(("sign_run_60", "directional_movement_15", "directional_index_15", "range_expansion_15"), 1.0),
+    **dict.fromkeys(("minimum_variance_60", "median_variance_60", "leverage_effect_60", "largest_move_60"), 1.0),
+    **dict.fromkeys(("autocorrelation_2_60", "autocorrelation_10_60", "volatility_clustering_60"), 1.0),
+    **dict.fromkeys(("sign_entropy_3_60", "permutation_entropy_60", "bulk_imbalance", "bulk_vpin_60"), 1.0),
+    **dict.fromkeys(("imbalance_autocorrelation_60", "imbalance_lead_60", "buyers_balance_60"), 1.0),
+    **dict.fromkeys(("volume_ratio_15_60", "trade_count_ratio_15_60", "trade_size_ratio_15_60"), 1.0),
+    **dict.fromkeys(("volume_autocorrelation_60", "volume_volatility_60", "volume_return_60"), 1.0),
+    **dict.fromkeys(("trade_count_dispersion_60", "volume_centre_60", "amihud_asymmetry_60", "amihud_1_60"), 1.0),
+    **dict.fromkeys(("zero_returns_60", "hasbrouck_lambda_60", "kyle_lambda_15", "kyle_lambda_change_15_60"), 1.0),
+    **dict.fromkeys(("seasonal_volume_zscore_3", "seasonal_range_zscore_3"), 3 / math.sqrt(4)),
+    **{f"realised_skewness_{w}": math.sqrt(w) for w in (15, 60)},
+    **{f"realised_kurtosis_{w}": math.log(w) for w in (15, 60)},
     "ma_zscore_60": 59 / math.sqrt(60),
     "cumulative_delta_15": math.sqrt(15),
     "cumulative_delta_60": math.sqrt(60),
@@ -30,7 +48,8 @@ BOUNDED = {  # name: largest magnitude the formula allows, whatever the bars
     "return_1": math.sqrt(60),
 }
 
-WARMUP = max(spec.warmup for spec in select_features(None))
+WARMUP = QUICK_WARMUP
+NAMES = feature_names(None, QUICK)
 
 
 def make_bars(close: np.ndarray, up: np.ndarray, down: np.ndarray, volume: np.ndarray, taker: np.ndarray) -> BarArrays:
@@ -73,14 +92,12 @@ def odd_markets(draw: st.DrawFn) -> BarArrays:
 @given(odd_markets())
 @settings(max_examples=150, deadline=None)
 def test_any_valid_bars_give_finite_bounded_rows(bars: BarArrays) -> None:
-    X = compute_features(bars)
+    X = compute_features(bars, None, QUICK)
     assert np.isnan(X[:WARMUP]).all()
     warm = X[WARMUP:]
-    assert np.isfinite(warm).all(), [
-        n for n, bad in zip(feature_names(), ~np.isfinite(warm).all(0), strict=True) if bad
-    ]
+    assert np.isfinite(warm).all(), [n for n, bad in zip(NAMES, ~np.isfinite(warm).all(0), strict=True) if bad]
     for name, limit in BOUNDED.items():
-        column = warm[:, feature_names().index(name)]
+        column = warm[:, NAMES.index(name)]
         worst = float(np.abs(column).max(initial=0.0))
         assert worst <= limit * (1 + 1e-9), f"{name}: {worst}"
 
@@ -89,22 +106,25 @@ def test_any_valid_bars_give_finite_bounded_rows(bars: BarArrays) -> None:
 def test_a_market_that_stands_still_gives_the_documented_values(price: float) -> None:
     rows = np.full(200, price)
     bars = make_bars(rows, 0 * rows, 0 * rows, 0 * rows, 0 * rows)
-    X = compute_features(bars)[WARMUP:]
+    X = compute_features(bars, None, QUICK)[WARMUP:]
     floor = math.log(1e4 * 1e-7)
-    for j, name in enumerate(feature_names()):
-        if name.startswith("time_of_day"):
-            continue
-        expected = floor if name in ("realised_volatility_60", "bipower_volatility_60") else 0.0
-        np.testing.assert_allclose(X[:, j], expected, rtol=1e-15, err_msg=name)
+    clocks = ("time_of", "quarter_hour", "funding")
+    levels = ("realised_volatility", "bipower_volatility", "quarticity", "true_range")
+    others = {"hurst_60": 0.5, "zero_returns_60": 1.0, "lempel_ziv_60": 2 * math.log2(60) / 60}
+    for j, name in enumerate(NAMES):
+        if not name.startswith(clocks):
+            expected = floor if name.startswith(levels) else others.get(name, 0.0)
+            np.testing.assert_allclose(X[:, j], expected, rtol=1e-14, atol=1e-15, err_msg=name)
 
 
 def test_equal_volumes_are_exactly_average() -> None:
     """A constant that no float represents: a plain running variance would be rounding noise, and its z-score too."""
     rng = np.random.default_rng(0)
     close = np.exp(1e-3 * rng.standard_normal(400).cumsum())
-    X = compute_features(make_bars(close, 0 * close, 0 * close, np.full(400, 0.1), np.full(400, 0.3)))[WARMUP:]
+    bars = make_bars(close, 0 * close, 0 * close, np.full(400, 0.1), np.full(400, 0.3))
+    X = compute_features(bars, None, QUICK)[WARMUP:]
     for name in ("volume_zscore_60", "trade_count_zscore_60", "trade_size_zscore_60", "kyle_lambda_60"):
-        assert (X[:, feature_names().index(name)] == 0.0).all(), name
+        assert (X[:, NAMES.index(name)] == 0.0).all(), name
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1e-6, 1e-2, 1.0, 7.0, 1e4]), st.sampled_from([1e-3, 1.0, 64.0]))
@@ -120,7 +140,9 @@ def test_units_of_price_and_volume_do_not_matter(seed: int, price: float, volume
         bars.taker_buy_volume * volume,
         bars.taker_buy_quote_volume * volume * price,
     )
-    np.testing.assert_allclose(compute_features(scaled), compute_features(bars), rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(
+        compute_features(scaled, None, QUICK), compute_features(bars, None, QUICK), rtol=1e-6, atol=1e-7
+    )
 
 
 def test_silence_longer_than_floats_can_fade_gives_no_flow() -> None:
@@ -129,9 +151,9 @@ def test_silence_longer_than_floats_can_fade_gives_no_flow() -> None:
     volume = np.zeros(rows)
     volume[:100] = 1e-6
     close = np.full(rows, 3.0)
-    X = compute_features(make_bars(close, 0 * close, 0 * close, volume, np.full(rows, 0.9)))
+    X = compute_features(make_bars(close, 0 * close, 0 * close, volume, np.full(rows, 0.9)), None, QUICK)
     for name in ("taker_imbalance_ema_5", "taker_imbalance_ema_30"):
-        column = X[WARMUP:, feature_names().index(name)]
+        column = X[WARMUP:, NAMES.index(name)]
         fading = column != 0.0
         assert fading[:500].all()
         assert not fading[-1]
@@ -171,8 +193,9 @@ def test_a_million_bars_do_not_drift() -> None:
 def test_features_after_a_million_bars_are_those_of_a_fresh_start() -> None:
     bars = bar_arrays(synthetic_market(SyntheticConfig(bars=1_000_000, seed=9)).bars)
     tail = len(bars) - 2_000
-    late = compute_features(bars)[tail + 1_500 :]
-    fresh = compute_features(bars.slice(tail, len(bars)))[1_500:]  # exponential averages need a while to forget
+    late = compute_features(bars, None, QUICK)[tail + 1_500 :]
+    # Exponential averages need a while to forget.
+    fresh = compute_features(bars.slice(tail, len(bars)), None, QUICK)[1_500:]
     np.testing.assert_allclose(late, fresh, rtol=1e-9, atol=1e-9)
 
 

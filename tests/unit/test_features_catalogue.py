@@ -39,7 +39,7 @@ def test_windows_change_names_and_warmup_without_editing_code() -> None:
     parameters = BarParameters(horizons=(1, 240), short=20, long=120, aggregation=10, fast_span=3, slow_span=60)
     specs = {spec.name: spec for spec in bar_catalogue(parameters)}
     assert {"return_240", "ma_zscore_120", "variance_ratio_10_120", "taker_imbalance_ema_60"} <= specs.keys()
-    assert specs["return_240"].warmup == max(spec.warmup for spec in specs.values()) == 240
+    assert specs["return_240"].warmup == max(spec.warmup for spec in select_features(["core"], parameters)) == 240
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,18 @@ def test_windows_change_names_and_warmup_without_editing_code() -> None:
         ({"aggregation": 1}, "aggregation 1"),
         ({"aggregation": 16}, "aggregation 16"),
         ({"fast_span": 30}, "fast_span 30"),
+        ({"day": 1}, "day 1"),
+        ({"lags": (5, 2)}, "lags"),
+        ({"lags": (2, 16)}, "lags"),
+        ({"other_aggregations": ()}, "other_aggregations"),
+        ({"other_aggregations": (5,)}, "other_aggregations"),
+        ({"other_aggregations": (15, 2)}, "other_aggregations"),
+        ({"macd": (26, 12, 9)}, "macd"),
+        ({"fraction_orders": (1.0,)}, "fraction_orders"),
+        ({"fraction_taps": 1}, "fraction_taps 1"),
+        ({"cusum_threshold": 0.0}, "cusum_threshold"),
+        ({"word": 6}, "word 6"),
+        ({"signs": 65}, "signs 65"),
     ],
 )
 def test_windows_that_make_no_sense_are_refused(change: dict, message: str) -> None:
