@@ -55,11 +55,15 @@ def test_recorded_rows_match_the_formulas(market: str) -> None:
 @pytest.mark.parametrize("ratio", [0.1, 0.9, 0.99])
 def test_the_component_is_the_leading_eigenvector(ratio: float) -> None:
     """The second eigenvalue `ratio` times the first; what it leaves behind is as small as `SQUARINGS` promises."""
-    rng = np.random.default_rng(0)
-    basis = np.linalg.qr(rng.standard_normal((10, 10)))[0]
-    products = basis @ np.diag([1.0, ratio, *[0.5 * ratio] * 8]) @ basis.T
-    w = basis[:, 0] * np.sign(basis[:, 0].sum())
-    found = first_component(products)
-    np.testing.assert_allclose(found, w / np.abs(w).sum(), atol=4e-5)
-    assert np.abs(found).sum() == pytest.approx(1.0, rel=1e-14)
+    columns = np.random.default_rng(0).standard_normal((10, 10))
+    for first in (
+        columns[:, 0],
+        np.where(np.arange(10) == 3, 2.0, -1.0),
+    ):  # with, against the sum
+        basis = np.linalg.qr(np.column_stack((first, columns[:, 1:])))[0]
+        products = basis @ np.diag([1.0, ratio, *[0.5 * ratio] * 8]) @ basis.T
+        w = basis[:, 0] * np.sign(basis[:, 0].sum())
+        found = first_component(products)
+        np.testing.assert_allclose(found, w / np.abs(w).sum(), atol=4e-5)
+        assert np.abs(found).sum() == pytest.approx(1.0, rel=1e-14)
     np.testing.assert_array_equal(first_component(np.zeros((10, 10))), np.full(10, 0.1))

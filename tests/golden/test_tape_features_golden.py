@@ -114,6 +114,17 @@ def test_a_full_queue_drops_the_oldest_trade() -> None:
     )
 
 
+def test_the_mid_at_the_end_of_the_delay_is_that_after_all_events_of_that_moment() -> None:
+    """Two quotes at the very nanosecond at which a trade is due: the second one stands then, which shows later."""
+    time = np.array([0, 0, 10**9, 10**9, 10**9 + 1]) + 10**18
+    columns = np.full((5, 5), np.nan)
+    columns[:2, 0], columns[:2, 2], columns[:2, 3], columns[:2, 4] = (99, 101), (104, 106), (109, 111), (89, 91)
+    columns[2:, 1] = 100.0, 1.0, 0.0
+    tape = Events(time, time, dict(zip(TAPE_FIELDS, columns, strict=True)))
+    impact = compute_features(tape, ["price_impact_1000ms_100"], TapeParameters(delay_ms=1_000), "tape")[:, 0]
+    np.testing.assert_allclose(impact, [0.0, 0.0, 0.0, 0.0, 2e4 * 0.1], rtol=1e-12)
+
+
 def test_of_a_trade_and_a_quote_at_one_moment_the_trade_comes_first() -> None:
     trades, quotes = synthetic_trades(50, seed=1), synthetic_quotes(50, seed=1, silences=0)
     same = np.arange(50) + 10**18
