@@ -56,10 +56,8 @@ def test_recorded_rows_match_the_formulas(market: str) -> None:
 def test_the_component_is_the_leading_eigenvector(ratio: float) -> None:
     """The second eigenvalue `ratio` times the first; what it leaves behind is as small as `SQUARINGS` promises."""
     columns = np.random.default_rng(0).standard_normal((10, 10))
-    for first in (
-        columns[:, 0],
-        np.where(np.arange(10) == 3, 2.0, -1.0),
-    ):  # with, against the sum
+    against = np.where(np.arange(10) == 3, 2.0, -1.0)  # its largest loading against the sum of all
+    for first in (columns[:, 0], against):
         basis = np.linalg.qr(np.column_stack((first, columns[:, 1:])))[0]
         products = basis @ np.diag([1.0, ratio, *[0.5 * ratio] * 8]) @ basis.T
         w = basis[:, 0] * np.sign(basis[:, 0].sum())
