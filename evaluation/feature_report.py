@@ -171,12 +171,12 @@ def _power_cell(power: Power, reach: float) -> Markup:
     return Markup(interval_cell(ic.value, ic.low, ic.high, (-reach, reach), 0.0, "" if power.survives else "weak"))
 
 
-def _number(value: float) -> str:
-    """About three digits, whatever the scale."""
-    size = abs(value)
-    if size >= 1e4 or 0.0 < size < 5e-4:
-        return f"{value:.1e}".replace("-", "−")
-    return formats.plain(value, 2 if size >= 1.0 else 3)
+def _number(value: float, scale: float) -> str:
+    """A number to two digits of its `scale`, what it usually varies by."""
+    if not math.isfinite(value) or scale == 0.0 or 1e-3 <= scale < 1e5:
+        digits = 1 - math.floor(math.log10(scale)) if scale > 0.0 else 2
+        return formats.plain(value, min(max(digits, 0), 4))
+    return f"{value:.1e}".replace("-", "−")
 
 
 FILTERS: Mapping[str, Callable[..., Any]] = {

@@ -19,6 +19,9 @@ SHOWN = (0.005, 0.995)
 BARS = 40
 DECILES = np.arange(1, 10) / 10.0
 DAY_MS = 86_400_000
+LEAST = 0.5
+"""Periods with fewer than this share of the rows of the fullest one, or of a past as long as they are, are not judged:
+a single day differs from a month though nothing has moved."""
 SHIFTED = 0.25
 """Population stability index from which a distribution counts as another one; 0.1 to 0.25 is a moderate shift."""
 
@@ -54,7 +57,7 @@ class Periods:
 
 @dataclass(frozen=True, eq=False)
 class Drift:
-    """How each period's values compare with those of all periods before it, float64 (P,); NaN where there are none."""
+    """How each period's values compare with those of all periods before it, float64 (P,); NaN where `LEAST` says so."""
 
     psi: Floats
     """Population stability index over the deciles of all values: Σ (p - q) ln(p / q)."""
@@ -143,7 +146,7 @@ def drift(values: Floats, periods: Periods) -> Drift:
         psi = ((p - q) * np.log(p / q)).sum(axis=1)
         shift = np.where(past_deviation > 0.0, (mean - past_mean) / past_deviation, np.nan)
         ratio = np.where(past_deviation > 0.0, deviation / past_deviation, np.nan)
-    unknown = (rows == 0.0) | (rows_before == 0.0)
+    unknown = (rows == 0.0) | (rows < LEAST * rows.max()) | (rows_before < LEAST * rows)
     for column in (psi, shift, ratio):
         column[unknown] = np.nan
     return Drift(psi, shift, ratio)

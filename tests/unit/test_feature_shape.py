@@ -92,6 +92,11 @@ def test_nothing_to_compare_with_is_unknown() -> None:
     late = np.where(periods.index == 0, np.nan, 1.0 + np.arange(3 * 1440) % 7)
     assert np.isnan(drift(late, periods).psi[:2]).all()
     assert np.isfinite(drift(late, periods).psi[2])
+    sparse = np.where(
+        (periods.index == 0) & (np.arange(3 * 1440) > 300), np.nan, late
+    )  # a past of 5 hours, unlike a day
+    sparse[:300] = 3.0
+    assert np.isnan(drift(sparse, periods).psi[:2]).all()
 
 
 def test_alike_features_form_groups_and_stand_together() -> None:
