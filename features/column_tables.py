@@ -1,22 +1,31 @@
 """The tables that `features.columns` and `features.column_moments` work from: which blocks make up which window.
 
-Every function takes the windows, the addresses in scratch where each window's results go, the first free address for
-the levels' columns, and the rows of a block; it returns the table, the floats of state that the levels' history needs,
-and the first address after the columns.
+Every function takes the windows, the addresses in scratch where each window's results go, the address of the column
+that they are made from, and room for the columns in between.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-ZEROS = 8
+FRONT = 8
+"""Rows of history that every column of a series has room for in front of it: the sums of four need three."""
+ZEROS = FRONT
 """Address in scratch of a column of zeros; what lies in front of it is zero too."""
+LONGEST_WINDOW = 1_023
+"""Longest window of a table."""
+LONGEST_HISTORY = 768
+"""No level of such a window needs more: what the window leaves after its largest block, or half a block of the top."""
+LANE = LONGEST_HISTORY + 256 + 8
+"""Distance between the columns that belong together in `features.column_moments`, history included. A fixed one tells
+the compiler that they do not overlap; no multiple of 512, for the processor's cache."""
 
 
 @dataclass(frozen=True)
 class Table:
+    """Numbers for the plan, and the floats of state that the history of all levels needs."""
+
     numbers: list[int]
     state: int
-    end: int
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,7 @@ def depths(windows: Sequence[Sequence[Part]], base: int) -> list[int]:
 
 
 class Room:
-    """Hands out columns of `block` rows with history in front of them."""
+    """Free scratch from `start` on, handed out as columns of `block` rows with history in front of them."""
 
     def __init__(self, start: int, block: int) -> None:
         self.end = start
@@ -74,65 +83,59 @@ class Room:
         self.end = address + self.block
         return address
 
+    def lanes(self, count: int) -> int:
+        """Address of the first row of the first of `count` new columns, `LANE` apart."""
+        address = self.end + LONGEST_HISTORY
+        self.end += count * LANE
+        return address
 
-def totals_table(windows: Sequence[int], targets: Sequence[tuple[int, ...]], start: int, block: int) -> Table:
+
+def totals_table(windows: Sequence[int], targets: Sequence[tuple[int, ...]], x: int, room: Room) -> Table:
     """For `columns.totals`: one target a window."""
     split = [window_parts(window, 4) for window in windows]
     depth = depths(split, 4)
-    room = Room(start, block)
-    columns = [room.column(rows) for rows in depth]
+    columns = [x, *(room.column(rows) for rows in depth[1:])]
     numbers = [len(depth), len(windows), *(number for pair in zip(columns, depth, strict=True) for number in pair)]
     for parts, (target,) in zip(split, targets, strict=True):
         addresses = [columns[part.level] - part.shift for part in parts]
-        addresses += [ZEROS] * (-len(addresses) % 3)
-        numbers += [target, len(addresses) // 3, *addresses]
-    return Table(numbers, sum(depth), room.end)
+        addresses += [ZEROS] * (-len(addresses) % 6)
+        numbers += [target, len(addresses) // 6, *addresses]
+    return Table(numbers, sum(depth))
 
 
-def maxima_table(windows: Sequence[int], targets: Sequence[tuple[int, ...]], start: int, block: int) -> Table:
+def maxima_table(windows: Sequence[int], targets: Sequence[tuple[int, ...]], x: int, room: Room) -> Table:
     """For `columns.maxima`: one target a window."""
     split = [covering_parts(window, 4) for window in windows]
     depth = depths(split, 4)
-    room = Room(start, block)
-    columns = [room.column(rows) for rows in depth]
+    columns = [x, *(room.column(rows) for rows in depth[1:])]
     numbers = [len(depth), len(windows), *(number for pair in zip(columns, depth, strict=True) for number in pair)]
     for parts, (target,) in zip(split, targets, strict=True):
         numbers += [target, *(columns[part.level] - part.shift for part in parts)]
-    return Table(numbers, sum(depth), room.end)
+    return Table(numbers, sum(depth))
 
 
-def moments_table(windows: Sequence[int], targets: Sequence[tuple[int, ...]], start: int, block: int) -> Table:
+def moments_table(windows: Sequence[int], targets: Sequence[tuple[int, ...]], _: int, room: Room) -> Table:
     """For `column_moments.moments`: two targets a window, deviation and squares."""
-    split = [window_parts(window, 2) for window in windows]
-    depth = depths(split, 2)
-    room = Room(start, block)
-    shared = value_depth(split, depth)
-    numbers = [len(depth), len(windows), room.column(), room.column(), room.column(shared), shared, ZEROS, ZEROS, 0]
-    for rows in depth[1:]:
-        numbers += [room.column(rows), room.column(rows), rows]
-    for window, parts, (deviation, squares) in zip(windows, split, targets, strict=True):
-        numbers += [deviation, squares, window, len(parts)]
-        numbers += [number for part in parts for number in (part.level, part.shift)]
-    return Table(numbers, shared + 2 * sum(depth[1:]), room.end)
+    return _lanes_table(windows, targets, 1, 2, room)
 
 
-def comoments_table(windows: Sequence[int], targets: Sequence[tuple[int, ...]], start: int, block: int) -> Table:
+def comoments_table(windows: Sequence[int], targets: Sequence[tuple[int, ...]], _: int, room: Room) -> Table:
     """For `column_moments.comoments`: three targets a window, squares of x, products, squares of y."""
+    return _lanes_table(windows, targets, 2, 5, room)
+
+
+def _lanes_table(
+    windows: Sequence[int], targets: Sequence[tuple[int, ...]], values: int, lanes: int, room: Room
+) -> Table:
+    """Lanes of the window in hand, of the values, and of each level above single values."""
     split = [window_parts(window, 2) for window in windows]
     depth = depths(split, 2)
-    room = Room(start, block)
-    shared = value_depth(split, depth)
-    numbers = [len(depth), len(windows), *(room.column() for _ in range(5))]
-    numbers += [room.column(shared), room.column(shared), shared, *[ZEROS] * 5, 0]
-    for rows in depth[1:]:
-        numbers += [*(room.column(rows) for _ in range(5)), rows]
-    for parts, sums in zip(split, targets, strict=True):
-        numbers += [*sums, len(parts)]
-        numbers += [number for part in parts for number in (part.level, part.shift)]
-    return Table(numbers, 2 * shared + 5 * sum(depth[1:]), room.end)
-
-
-def value_depth(split: Sequence[Sequence[Part]], depth: Sequence[int]) -> int:
-    """Rows of history of the values themselves, which every level and every part of a window looks back at."""
     halves = 2 ** (len(depth) - 2) if len(depth) > 1 else 0
-    return max(halves, max(part.shift for parts in split for part in parts))
+    shared = max(halves, max(part.shift for parts in split for part in parts))
+    numbers = [len(depth), len(windows), room.lanes(lanes), room.lanes(values), shared]
+    for rows in depth[1:]:
+        numbers += [room.lanes(lanes), rows]
+    for window, parts, results in zip(windows, split, targets, strict=True):
+        numbers += [*results, window, len(parts)]
+        numbers += [number for part in parts for number in (part.level, part.shift)]
+    return Table(numbers, values * shared + lanes * sum(depth[1:]))

@@ -49,27 +49,26 @@ def keep(m: np.ndarray, base: int, depth: int, state: np.ndarray, at: int, n: in
 def totals(m: np.ndarray, plan: np.ndarray, p: int, x: int, state: np.ndarray, s: int, n: int) -> None:
     """Sums of the column at `x` over all windows of the table at `p`.
 
-    Table: per level k (blocks of 4^k) its column and depth; per window where to write, the number of triples of
-    addresses, and these: rows shifted by their place in the window, padded with zeros.
+    Table: per level k (blocks of 4^k) its column and depth, those of level 0 being `x` itself; per window where to
+    write, the number of addresses in sixes, and these: rows shifted by their place in the window, padded with zeros.
     """
     levels, q = plan[p + LEVELS], p + TABLE
-    at = s
-    for k in range(levels):
+    at = fetch(m, x, plan[q + 1], state, s)
+    for k in range(1, levels):
         at = fetch(m, plan[q + 2 * k], plan[q + 2 * k + 1], state, at)
-    copy(m, plan[q], m, x, n)
     step = 1
     for k in range(1, levels):
         add_four(m, plan[q + 2 * k], plan[q + 2 * k - 2], step, n)
         step *= 4
     w = q + 2 * levels
     for _ in range(plan[p + WINDOWS]):
-        triples = plan[w + 1]
-        set_three(m, plan[w], plan, w + 2, n)
-        for j in range(1, triples):
-            add_three(m, plan[w], plan, w + 2 + 3 * j, n)
-        w += 2 + 3 * triples
-    at = s
-    for k in range(levels):
+        sixes = plan[w + 1]
+        set_six(m, plan[w], plan, w + 2, n)
+        for j in range(1, sixes):
+            add_six(m, plan[w], plan, w + 2 + 6 * j, n)
+        w += 2 + 6 * sixes
+    at = keep(m, x, plan[q + 1], state, s, n)
+    for k in range(1, levels):
         at = keep(m, plan[q + 2 * k], plan[q + 2 * k + 1], state, at, n)
 
 
@@ -83,19 +82,21 @@ def add_four(m: np.ndarray, target: int, source: int, step: int, n: int) -> None
 
 
 @njit(**FORMULA)
-def set_three(m: np.ndarray, target: int, plan: np.ndarray, p: int, n: int) -> None:
-    """Sum of the three columns whose addresses stand at `p`."""
+def set_six(m: np.ndarray, target: int, plan: np.ndarray, p: int, n: int) -> None:
+    """Sum of the six columns whose addresses stand at `p`."""
     d, a, b, c = np.uint64(target), np.uint64(plan[p]), np.uint64(plan[p + 1]), np.uint64(plan[p + 2])
+    e, f, g = np.uint64(plan[p + 3]), np.uint64(plan[p + 4]), np.uint64(plan[p + 5])
     for t in range(np.uint64(n)):
-        m[d + t] = (m[a + t] + m[b + t]) + m[c + t]
+        m[d + t] = ((m[a + t] + m[b + t]) + m[c + t]) + ((m[e + t] + m[f + t]) + m[g + t])
 
 
 @njit(**FORMULA)
-def add_three(m: np.ndarray, target: int, plan: np.ndarray, p: int, n: int) -> None:
-    """Add the three columns whose addresses stand at `p`."""
+def add_six(m: np.ndarray, target: int, plan: np.ndarray, p: int, n: int) -> None:
+    """Add the six columns whose addresses stand at `p`."""
     d, a, b, c = np.uint64(target), np.uint64(plan[p]), np.uint64(plan[p + 1]), np.uint64(plan[p + 2])
+    e, f, g = np.uint64(plan[p + 3]), np.uint64(plan[p + 4]), np.uint64(plan[p + 5])
     for t in range(np.uint64(n)):
-        m[d + t] += (m[a + t] + m[b + t]) + m[c + t]
+        m[d + t] += ((m[a + t] + m[b + t]) + m[c + t]) + ((m[e + t] + m[f + t]) + m[g + t])
 
 
 @njit(**COLUMN)
@@ -106,10 +107,9 @@ def maxima(m: np.ndarray, plan: np.ndarray, p: int, x: int, state: np.ndarray, s
     cover it (they may overlap).
     """
     levels, q = plan[p + LEVELS], p + TABLE
-    at = s
-    for k in range(levels):
+    at = fetch(m, x, plan[q + 1], state, s)
+    for k in range(1, levels):
         at = fetch(m, plan[q + 2 * k], plan[q + 2 * k + 1], state, at)
-    copy(m, plan[q], m, x, n)
     step = 1
     for k in range(1, levels):
         source = plan[q + 2 * k - 2]
@@ -119,8 +119,8 @@ def maxima(m: np.ndarray, plan: np.ndarray, p: int, x: int, state: np.ndarray, s
     for _ in range(plan[p + WINDOWS]):
         largest_of_four(m, plan[w], plan[w + 1], plan[w + 2], plan[w + 3], plan[w + 4], n)
         w += 5
-    at = s
-    for k in range(levels):
+    at = keep(m, x, plan[q + 1], state, s, n)
+    for k in range(1, levels):
         at = keep(m, plan[q + 2 * k], plan[q + 2 * k + 1], state, at, n)
 
 

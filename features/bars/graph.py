@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from features.bars.ops import Op
-
-LONGEST_TREE = 1_023
-"""Longest window whose sums are made by doubling; beyond it a live row would move too much state."""
+from features.column_tables import LONGEST_WINDOW
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +53,7 @@ def lag(x: Node, rows: int) -> Node:
 
 def total(x: Node, window: int) -> Node:
     """Σ x over the last `window` rows."""
-    if window > LONGEST_TREE:
+    if window > LONGEST_WINDOW:  # by doubling, a live row would move too much state
         return column(Op.LONG_TOTAL, (x,), (window,), window - 1, window + 1)
     return column(Op.TOTAL, (x,), (window,), window - 1)
 

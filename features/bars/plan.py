@@ -14,7 +14,7 @@ from features.bars.fields import BAR_FIELDS, OPTIONAL_FIELDS
 from features.bars.graph import Node
 from features.bars.instruction import CONSTANTS, DIRECT, INPUTS, INSTRUCTION, OP, STATE, TARGET
 from features.bars.ops import Op
-from features.column_tables import ZEROS, Table, comoments_table, maxima_table, moments_table, totals_table
+from features.column_tables import FRONT, ZEROS, Room, Table, comoments_table, maxima_table, moments_table, totals_table
 from features.kernel import HEAD, Plan
 
 BLOCK = 256
@@ -135,10 +135,10 @@ def compile_plan(selected: Sequence[Node], interval_ms: int, warmup: int) -> Pla
             constants[step.constants] = size
             size += len(step.constants)
     columns_at = -(-size // 8) * 8
-    work = columns_at + count * BLOCK
+    work = columns_at + count * (FRONT + BLOCK)
 
     def address(node: object) -> int:
-        return columns_at + places[node] * BLOCK
+        return columns_at + places[node] * (FRONT + BLOCK) + FRONT
 
     state, scratch = HEAD, work
     code = np.zeros((len(steps), INSTRUCTION), dtype=np.int64)
@@ -157,10 +157,11 @@ def compile_plan(selected: Sequence[Node], interval_ms: int, warmup: int) -> Pla
                 tuple(address(x) for x in step.outputs[i : i + per_window])
                 for i in range(0, len(step.outputs), per_window)
             ]
-            table = TABLE_OF[step.op](step.windows, targets, work, BLOCK)
+            room = Room(work, BLOCK)
+            table = TABLE_OF[step.op](step.windows, targets, address(step.inputs[0]), room)
             tables += table.numbers
             state += table.state
-            scratch = max(scratch, table.end)
+            scratch = max(scratch, room.end)
         else:
             line[TARGET] = address(step.outputs[0]) if step.row is None else step.row
     required = sum(1 << BAR_FIELDS.index(name) for name in OPTIONAL_FIELDS if name in needed)
