@@ -58,10 +58,13 @@ def test_every_feature_of_the_bars_answers_to_the_newest_bar(bars: BarArrays) ->
     """The audit has power over each column: changing only bars from n on changes row n itself, the clock aside."""
     before = compute_features(bars, None, QUICK)
     answered = np.zeros(before.shape[1], dtype=bool)
-    for n in range(300, 320):
+    for n in range(300, 360):
         answered |= np.abs(before[n] - compute_features(perturb_future(bars, n), None, QUICK)[n]) > 1e-3
     deaf = {name for name, yes in zip(feature_names(None, QUICK), answered, strict=True) if not yes}
-    assert deaf == {"time_of_day_sin", "time_of_day_cos"}
+    clocks = {name for name in deaf if name.startswith(("time_of_day", "time_of_week", "quarter_hour", "funding"))}
+    assert len(clocks) == 8
+    # A perturbed bar never has an unchanged price; a history's last sign never changes its number of phrases.
+    assert deaf - clocks <= {"zero_returns_60", "lempel_ziv_60"}
 
 
 def test_labels_need_only_the_bars_up_to_t1(bars: BarArrays) -> None:
@@ -89,7 +92,7 @@ def test_no_feature_knows_the_future_on_real_bars(file: str) -> None:
     names = available_features(bars, None, QUICK)
     X = compute_features(bars, names, QUICK)
     filled = np.flatnonzero(np.isfinite(X).all(axis=1))
-    assert len(filled) > 4_000
+    assert len(filled) > 2_000
     assert np.isnan(X[np.setdiff1d(np.arange(len(bars)), filled)]).all()
     cuts = filled[[0, len(filled) // 3, len(filled) // 2, -1]].tolist()
 
@@ -103,23 +106,35 @@ def test_no_feature_knows_the_future_on_real_bars(file: str) -> None:
     assert filled[0] >= WARMUP
 
 
-def correlations(bars: BarArrays) -> tuple[dict[str, float], int]:
-    """Of each feature with the return from the next open to the one after, and the number of rows."""
+def next_returns(bars: BarArrays) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    """Names, centred features and the return from the next open to the one after, rows that have them all."""
     names = available_features(bars, None, QUICK)
     X, labels = compute_features(bars, names, QUICK), fixed_horizon(bars, 1)
     rows = labels.valid & np.isfinite(X).all(axis=1)
-    return {name: np.corrcoef(X[rows, j], labels.values[rows])[0, 1] for j, name in enumerate(names)}, int(rows.sum())
+    return names, X[rows] - X[rows].mean(axis=0), labels.values[rows]
+
+
+def correlations(bars: BarArrays) -> dict[str, float]:
+    """Of each feature with the next return."""
+    names, X, y = next_returns(bars)
+    return dict(zip(names, X.T @ (y - y.mean()) / len(y) / X.std(axis=0) / y.std(), strict=True))
 
 
 def test_nothing_predicts_the_next_bar_where_nothing_can() -> None:
-    """38 features at 4.5 standard errors: for normal errors a false alarm in one of 3,800 seeds."""
-    table = synthetic_market(SyntheticConfig(setting="no_edge", bars=200_000, seed=1)).bars
-    found, rows = correlations(bar_arrays(table))
-    assert max(map(abs, found.values())) < 4.5 / np.sqrt(rows), found
+    """164 features at 4.5 standard errors: for normal errors a false alarm in one of 900 seeds.
+
+    The errors allow for changing volatility: a raw return is large where the next one is, and a plain standard error
+    would take that for a find.
+    """
+    names, X, y = next_returns(
+        bar_arrays(synthetic_market(SyntheticConfig(setting="no_edge", bars=200_000, seed=1)).bars)
+    )
+    found = dict(zip(names, X.T @ y / np.sqrt((X**2).T @ y**2), strict=True))
+    assert max(map(abs, found.values())) < 4.5, found
 
 
 def test_taker_flow_shows_the_planted_edge() -> None:
-    found, _ = correlations(bar_arrays(synthetic_market(SyntheticConfig(bars=100_000, seed=1)).bars))
+    found = correlations(bar_arrays(synthetic_market(SyntheticConfig(bars=100_000, seed=1)).bars))
     assert max(found, key=lambda name: abs(found[name])).startswith("taker_imbalance")
     assert found["taker_imbalance_ema_5"] > 0.1
 
@@ -130,6 +145,6 @@ def test_real_features_predict_as_little_as_published() -> None:
     if not root:
         pytest.skip("SCALPING_REAL_DATA is not set")
     bars = bar_arrays(read_bars(Path(root) / "klines" / "binance_spot_BTCUSDT_1m_2026-03_04.parquet"))
-    found, _ = correlations(bars)
+    found = correlations(bars)
     assert abs(found["taker_imbalance"]) < 0.02
     assert max(map(abs, found.values())) < 0.04, found
