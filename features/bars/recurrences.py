@@ -152,25 +152,32 @@ def season_zscore(
 ) -> None:
     """z-score of x among itself and the x of 1, 2, .. `days` times `day` rows ago. Constants: day, days.
 
-    State: place in the ring, the ring of the last day · days values. Distances are taken from the newest value, so
-    that equal ones give exactly 0.
+    State: place in the ring, the ring of the last day · days values, a day after the other. Distances are taken from
+    the newest value, so that equal ones give exactly 0. Rows go in runs that stay within a day of the ring: what they
+    compare with lies at the same distance for all of them, and was written before.
     """
     x, c, at = plan[i + INPUTS], plan[i + CONSTANTS], plan[i + STATE]
     day, days = int(m[c]), int(m[c + 1])
-    ring, size, place = at + 1, day * days, int(state[at])
-    for t in range(n):
-        value = m[x + t]
-        total = 0.0
-        for k in range(days):
-            total += state[ring + (place + k * day) % size] - value
-        mean = total / (days + 1)
-        squares = mean * mean
-        for k in range(days):
-            off = (state[ring + (place + k * day) % size] - value) - mean
-            squares += off * off
-        target[d + t] = -mean / math.sqrt(squares / days) if squares > 0.0 else 0.0
-        state[ring + place] = value
-        place = place + 1 if place + 1 < size else 0
+    ring, place = at + 1, int(state[at])
+    done = 0
+    while done < n:
+        number, minute = place // day, place % day
+        run = min(n - done, day - minute)
+        for t in range(done, done + run):
+            value = m[x + t]
+            total = 0.0
+            squares = 0.0
+            there = ring + minute + t - done
+            for _ in range(days):
+                off = state[there] - value
+                total += off
+                squares += off * off
+                there += day
+            scatter = squares - total * total / (days + 1)
+            target[d + t] = -total / (days + 1) / math.sqrt(scatter / days) if scatter > 0.0 else 0.0
+            state[ring + number * day + minute + t - done] = value
+        done += run
+        place = (place + run) % (day * days)
     state[at] = place
 
 
