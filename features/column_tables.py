@@ -7,6 +7,8 @@ that they are made from, and room for the columns in between.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+BLOCK = 512
+"""Rows that are worked on at a time: long enough to forget what starting a loop costs, short enough for the cache."""
 FRONT = 8
 """Rows of history that every column of a series has room for in front of it: the sums of four need three."""
 ZEROS = FRONT
@@ -15,9 +17,9 @@ LONGEST_WINDOW = 1_023
 """Longest window of a table."""
 LONGEST_HISTORY = 768
 """No level of such a window needs more: what the window leaves after its largest block, or half a block of the top."""
-LANE = LONGEST_HISTORY + 256 + 8
+LANE = LONGEST_HISTORY + BLOCK + FRONT
 """Distance between the columns that belong together in `features.column_moments`, history included. A fixed one tells
-the compiler that they do not overlap; no multiple of 512, for the processor's cache."""
+the compiler that they do not overlap; no multiple of 512, else they would share the same few places of the cache."""
 
 
 @dataclass(frozen=True)
@@ -71,16 +73,15 @@ def depths(windows: Sequence[Sequence[Part]], base: int) -> list[int]:
 
 
 class Room:
-    """Free scratch from `start` on, handed out as columns of `block` rows with history in front of them."""
+    """Free scratch from `start` on, handed out as columns of `BLOCK` rows with history in front of them."""
 
-    def __init__(self, start: int, block: int) -> None:
+    def __init__(self, start: int) -> None:
         self.end = start
-        self.block = block
 
     def column(self, depth: int = 0) -> int:
         """Address of a new column's first row."""
         address = self.end + depth
-        self.end = address + self.block
+        self.end = address + BLOCK
         return address
 
     def lanes(self, count: int) -> int:

@@ -12,7 +12,7 @@ from numba import njit
 
 from features.bars.instruction import constants, inputs
 from features.bars.ops import Op
-from features.compiled import COLUMN, FORMULA
+from features.compiled import FORMULA
 
 PACK = 65_536.0
 """Three counts travel in one number, in units of 1, this and its square: one window sum makes all of them."""
@@ -121,7 +121,7 @@ def edge(first: float, second: float, first_square: float, second_square: float,
     return (spread if square > 0.0 else -spread) if known else 0.0
 
 
-@njit(**COLUMN)
+@njit(**FORMULA)
 def edge_column(op: int, m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndarray, i: int) -> None:
     """Run one instruction of this group."""
     to, rows = np.uint64(d), np.uint64(n)

@@ -77,7 +77,7 @@ def leave(m: np.ndarray, x: int, n: int, state: np.ndarray, at: int, depth: int)
     clear(state, at + depth, depth)
 
 
-@njit(**COLUMN)
+@njit(**FORMULA)
 def taps_column(m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndarray, i: int, state: np.ndarray) -> None:
     """Σ w_k x[-k]. Constants: number of weights, a multiple of four, and they, newest row's first."""
     x, c, at = plan[i + INPUTS], plan[i + CONSTANTS], plan[i + STATE]
@@ -137,7 +137,7 @@ def symbol_entropy(
 
 
 @njit(**FORMULA)
-def whole(x: float) -> int:
+def whole(x: float) -> np.uint64:
     """The whole number whose bits x holds."""
     return np.uint64(float_bits(x))
 
@@ -197,7 +197,7 @@ def lempel_ziv(m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndarr
     state[at], state[at + 1] = float(word & np.uint64(0xFFFFFFFF)), float(word >> half)
 
 
-@njit(**COLUMN)
+@njit(**FORMULA)
 def filter_column(
     op: int, m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndarray, i: int, state: np.ndarray
 ) -> None:

@@ -23,7 +23,7 @@ INSTRUCTION = INPUTS + MOST_INPUTS
 
 
 @njit(**FORMULA)
-def inputs(plan: np.ndarray, i: int) -> tuple[int, int, int, int, int, int]:
+def inputs(plan: np.ndarray, i: int) -> tuple[np.uint64, ...]:
     """Addresses of the input columns; unsigned, since signed indices may be negative and keep loops from vectors."""
     k = i + INPUTS
     return (

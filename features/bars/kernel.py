@@ -22,7 +22,6 @@ from features.bars.liquidity import liquidity_column
 from features.bars.ops import Op
 from features.bars.pieces import piece_column
 from features.bars.plan import (
-    BLOCK,
     CONSTANT_COUNT,
     FIELD_COUNT,
     FIRST,
@@ -38,7 +37,7 @@ from features.bars.series import clock, series_column
 from features.bars.statistics import statistic_column
 from features.bars.volatility import volatility_column
 from features.column_moments import comoments, moments
-from features.column_tables import ZEROS
+from features.column_tables import BLOCK, ZEROS
 from features.columns import copy, maxima, totals
 from features.compiled import COLUMN, FORMULA
 from features.config import BarParameters

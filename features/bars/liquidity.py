@@ -7,7 +7,7 @@ from numba import njit
 
 from features.bars.instruction import constants, inputs
 from features.bars.ops import Op
-from features.compiled import COLUMN, FORMULA
+from features.compiled import FORMULA
 from features.maths import exp, log
 
 CORWIN_SCHULTZ_K = 3.0 - 2.0 * math.sqrt(2.0)
@@ -61,7 +61,7 @@ def spread(products: float, sigma: float, window: float) -> float:
     return math.sqrt(max(4.0 * products / window, 0.0)) / sigma if sigma > 0.0 else 0.0
 
 
-@njit(**COLUMN)
+@njit(**FORMULA)
 def liquidity_column(op: int, m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndarray, i: int) -> None:
     """Run one instruction of this group."""
     to, rows = np.uint64(d), np.uint64(n)

@@ -7,7 +7,7 @@ from numba import njit
 
 from features.bars.instruction import constants, inputs
 from features.bars.ops import Op
-from features.compiled import COLUMN, FORMULA
+from features.compiled import FORMULA
 from features.maths import log, normal_cdf
 
 PACK = 1_048_576.0
@@ -145,7 +145,7 @@ def own_balance(x: float, total: float, count: float, present: float) -> float:
     return (x * count - total) / both if present > 0.0 and both > 0.0 else 0.0
 
 
-@njit(**COLUMN)
+@njit(**FORMULA)
 def piece_column(op: int, m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndarray, i: int) -> None:
     """Run one instruction of this group."""
     to, rows = np.uint64(d), np.uint64(n)

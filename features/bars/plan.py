@@ -14,11 +14,19 @@ from features.bars.fields import BAR_FIELDS, OPTIONAL_FIELDS
 from features.bars.graph import Node
 from features.bars.instruction import CONSTANTS, DIRECT, INPUTS, INSTRUCTION, OP, STATE, TARGET
 from features.bars.ops import Op
-from features.column_tables import FRONT, ZEROS, Room, Table, comoments_table, maxima_table, moments_table, totals_table
+from features.column_tables import (
+    BLOCK,
+    FRONT,
+    ZEROS,
+    Room,
+    Table,
+    comoments_table,
+    maxima_table,
+    moments_table,
+    totals_table,
+)
 from features.kernel import HEAD, Plan
 
-BLOCK = 256
-"""Rows that are worked on at a time."""
 INTERVAL_MS, WARMUP_ROWS, REQUIRED, CONSTANT_COUNT, FIELD_COUNT, INSTRUCTION_COUNT, TABLES = range(7)
 """Head of the plan; after it the fields (number, address), the instructions, the tables."""
 FIRST = TABLES + 1
@@ -157,7 +165,7 @@ def compile_plan(selected: Sequence[Node], interval_ms: int, warmup: int) -> Pla
                 tuple(address(x) for x in step.outputs[i : i + per_window])
                 for i in range(0, len(step.outputs), per_window)
             ]
-            room = Room(work, BLOCK)
+            room = Room(work)
             table = TABLE_OF[step.op](step.windows, targets, address(step.inputs[0]), room)
             tables += table.numbers
             state += table.state

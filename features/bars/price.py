@@ -5,7 +5,7 @@ from numba import njit
 
 from features.bars.instruction import constants, inputs
 from features.bars.ops import Op
-from features.compiled import COLUMN, FORMULA
+from features.compiled import FORMULA
 from features.maths import cos_turns, sin_turns
 
 
@@ -40,7 +40,7 @@ def cosine(days: float, turns: float) -> float:
     return cos_turns(days * turns)
 
 
-@njit(**COLUMN)
+@njit(**FORMULA)
 def price_column(op: int, m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndarray, i: int) -> None:
     """Run one instruction of this group."""
     to, rows = np.uint64(d), np.uint64(n)

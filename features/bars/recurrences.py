@@ -181,7 +181,7 @@ def season_zscore(
     state[at] = place
 
 
-@njit(**COLUMN)
+@njit(**FORMULA)
 def recurrence_column(
     op: int, m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndarray, i: int, state: np.ndarray
 ) -> None:

@@ -85,7 +85,7 @@ def fading_ratio(
     state[at + 1] = lower
 
 
-@njit(**COLUMN)
+@njit(**FORMULA)
 def series_column(
     op: int, m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndarray, i: int, state: np.ndarray
 ) -> None:

@@ -11,7 +11,7 @@ from numba import njit
 
 from features.bars.instruction import constants, inputs
 from features.bars.ops import Op
-from features.compiled import COLUMN, FORMULA
+from features.compiled import FORMULA
 from features.maths import log
 
 CONSTANT = 1e-9
@@ -142,7 +142,7 @@ def log_share(x: float, y: float, factor: float, least: float) -> float:
     return log(max(factor * x / y, least)) if y > 0.0 else 0.0
 
 
-@njit(**COLUMN)
+@njit(**FORMULA)
 def statistic_column(op: int, m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndarray, i: int) -> None:
     """Run one instruction of this group."""
     to, rows = np.uint64(d), np.uint64(n)

@@ -7,7 +7,7 @@ from numba import njit
 
 from features.bars.instruction import constants, inputs
 from features.bars.ops import Op
-from features.compiled import COLUMN, FORMULA
+from features.compiled import FORMULA
 from features.maths import log
 
 VARIANCE_FLOOR = 1e-14
@@ -62,7 +62,7 @@ def variance_ratio(
     return q_variance / variance - 1.0 if variance > 0.0 else 0.0
 
 
-@njit(**COLUMN)
+@njit(**FORMULA)
 def volatility_column(op: int, m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndarray, i: int) -> None:
     """Run one instruction of this group."""
     to, rows = np.uint64(d), np.uint64(n)
