@@ -137,6 +137,22 @@ def test_real_rows_match_the_formulas(file: str) -> None:
         assert_rows_match(bars, p, specs, rows[:: max(1, len(rows) // count)])
 
 
+def coarse(bars: BarArrays, tick: float) -> BarArrays:
+    """The bars with prices rounded to a tick as wide as their moves."""
+    return replace(
+        bars, **{name: tick * np.round(getattr(bars, name) / tick) for name in ("open", "high", "low", "close")}
+    )
+
+
+@pytest.mark.parametrize("key", PARAMETERS)
+def test_wide_ticks_match_the_formulas(synthetic: BarArrays, key: str) -> None:
+    """Equal closes, equal extremes, opens at the high: ties in every feature that orders or counts."""
+    p = PARAMETERS[key]
+    bars = coarse(synthetic.slice(0, 2_000), 10.0)
+    assert 0.2 < np.mean(np.diff(bars.close) == 0.0) < 0.8
+    assert_rows_match(bars, p, referenced(p, slow=False), np.arange(300, 2_000, 29))
+
+
 def still(bars: BarArrays, start: int, stop: int) -> BarArrays:
     """The bars with one price and no trade in the rows `start` .. `stop`."""
 
