@@ -5,17 +5,9 @@ import numpy as np
 from envs import lanes
 from envs import terms as T
 from envs.compiled import inlined
-from envs.fills import (
-    bracket_levels,
-    impact_fraction,
-    liquidation_price,
-    market_price,
-    order_quantity,
-    unit_notional,
-    whole_lots,
-    worth,
-)
+from envs.fills import impact_fraction, liquidation_price, order_quantity, unit_notional, whole_lots, worth
 from envs.rewards import step_reward
+from features.brackets import bracket_levels, market_price
 
 EQUITY_FLOOR = 1e-3
 """Logarithms see at least this fraction of the initial capital: leverage can take equity below zero."""
@@ -163,7 +155,9 @@ def _enter(
     account[lanes.ENTRY_SPREAD, i] = spread
     account[lanes.ENTRY_IMPACT, i] = impact
     account[lanes.FUNDING, i] = 0.0
-    take_profit, stop_loss = bracket_levels(price, side, tp_bps, sl_bps, terms)
+    take_profit, stop_loss = bracket_levels(
+        price, side, tp_bps, sl_bps, terms[T.TICK_NUMERATOR], terms[T.TICK_DENOMINATOR]
+    )
     account[lanes.TAKE_PROFIT, i] = take_profit
     account[lanes.STOP_LOSS, i] = stop_loss
     account[lanes.LIQUIDATION, i] = liquidation_price(account[lanes.CASH, i], quantity, terms)

@@ -14,8 +14,8 @@ DEMO = SyntheticConfig(bars=30 * 1_440)
 
 
 def demo_market(config: SyntheticConfig = DEMO) -> Market:
-    """A SYNTHETIC market: every bar feature, scaled by the first half of the rows."""
+    """A SYNTHETIC market: the core bar features, scaled by the first half of the rows."""
     bars = bar_arrays(synthetic_market(config).bars)
-    rows = compute_features(bars)
+    rows = compute_features(bars, ["core"])
     scaler = Scaler.fit(rows, slice(0, len(rows) // 2))
-    return Market.build(bars, scaler.transform(rows), feature_names(), default_instrument(config.symbol))
+    return Market.build(bars, scaler.transform(rows), feature_names(["core"]), default_instrument(config.symbol))

@@ -1,4 +1,4 @@
-"""The fill rules, each once: pure compiled functions of prices. docs/fills.md states them for users.
+"""What an order costs and how large it is; what a bracket does stands in `features.brackets`, which labels share.
 
 `side` is +1.0 for a long and -1.0 for a short position throughout; barriers that do not exist lie at ±inf. Money is in
 the currency that the contract settles in: quote for spot and linear contracts, base for inverse ones.
@@ -8,12 +8,9 @@ import math
 
 import numpy as np
 
-from envs import lanes
 from envs import terms as T
 from envs.compiled import inlined
-
-GRID_TOLERANCE = 1e-6
-"""A value this close to a whole step (in steps) is on it: 0.3 / 0.1 is 2.9999999999999996 in float64."""
+from features.brackets import step_down, step_up
 
 
 @inlined
@@ -33,12 +30,6 @@ def unit_notional(price: float, terms: np.ndarray) -> float:
 
 
 @inlined
-def market_price(mid: float, direction: float, cost: float) -> float:
-    """Fill price of a market order against `mid`: buys (`direction` +1) pay the `cost` fraction, sells (-1) give it."""
-    return mid * (1.0 + direction * cost)
-
-
-@inlined
 def arrival_price(open_: float, extreme: float, latency: float) -> float:
     """Price that a market order meets when it arrives `latency` (root of the share of the bar) after the open.
 
@@ -52,18 +43,6 @@ def arrival_price(open_: float, extreme: float, latency: float) -> float:
 def impact_fraction(size: float, coefficient: float, terms: np.ndarray) -> float:
     """Square-root impact of taking `size`: Y σ √(Q / V), `coefficient` being σ / √V of a day (Tóth et al. 2011)."""
     return terms[T.IMPACT] * coefficient * math.sqrt(size)
-
-
-@inlined
-def step_down(value: float, numerator: float, denominator: float) -> float:
-    """Largest multiple of the step numerator/denominator not above `value`."""
-    return np.floor(value * denominator / numerator + GRID_TOLERANCE) * numerator / denominator
-
-
-@inlined
-def step_up(value: float, numerator: float, denominator: float) -> float:
-    """Smallest multiple of the step numerator/denominator not below `value`."""
-    return np.ceil(value * denominator / numerator - GRID_TOLERANCE) * numerator / denominator
 
 
 @inlined
@@ -87,19 +66,6 @@ def order_quantity(equity: float, fraction: float, price: float, fee: float, bud
     if quantity > 0.0 and quantity * unit >= terms[T.MIN_NOTIONAL]:
         return quantity
     return 0.0
-
-
-@inlined
-def bracket_levels(entry: float, side: float, tp_bps: float, sl_bps: float, terms: np.ndarray) -> tuple[float, float]:
-    """(take-profit, stop-loss) prices around the fill price `entry`, both rounded to the tick away from it."""
-    numerator, denominator = terms[T.TICK_NUMERATOR], terms[T.TICK_DENOMINATOR]
-    above = entry * (1.0 + 1e-4 * (tp_bps if side > 0.0 else sl_bps))
-    below = entry * (1.0 - 1e-4 * (sl_bps if side > 0.0 else tp_bps))
-    above = step_up(above, numerator, denominator)
-    below = step_down(below, numerator, denominator)
-    if side > 0.0:
-        return above, below
-    return below, above
 
 
 @inlined
@@ -127,22 +93,3 @@ def liquidation_price(cash: float, quantity: float, terms: np.ndarray) -> float:
     if price > 0.0 and price < np.inf:
         return price
     return -np.inf if quantity > 0.0 else np.inf
-
-
-@inlined
-def bracket_exit(
-    side: float, open_: float, high: float, low: float, take_profit: float, stop_loss: float
-) -> tuple[int, float, bool]:
-    """What a stretch of trading from `open_` within [low, high] does to a bracket: (reason, price, both touched).
-
-    The stop triggers when touched and is priced at its level, or at the open where that already lies beyond it. The
-    take-profit needs a price strictly through it and is filled at its level, never better. When both would go, the
-    stop does. `price` is before the half-spread. A single price, as at a bar's open, is the stretch (p, p, p).
-    """
-    adverse, favourable = (low, high) if side > 0.0 else (high, low)
-    through = side * (favourable - take_profit) > 0.0
-    if side * (adverse - stop_loss) <= 0.0:
-        return lanes.BY_STOP_LOSS, (stop_loss if side * (open_ - stop_loss) > 0.0 else open_), through
-    if through:
-        return lanes.BY_TAKE_PROFIT, take_profit, False
-    return lanes.NO_EXIT, open_, False

@@ -7,7 +7,7 @@ from envs import terms as T
 from envs.accounting import close_position, side_of
 from envs.columns import FINER, HIGH, LOW, OPEN
 from envs.compiled import inlined
-from envs.fills import bracket_exit
+from features.brackets import bracket_exit
 
 
 @inlined

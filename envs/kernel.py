@@ -25,12 +25,13 @@ from envs import terms as T
 from envs.accounting import close_position, enter_at_market, mark_account, open_account, pay_funding, side_of
 from envs.columns import CLOSE, DAY, FUNDING, HALF_SPREAD, HIGH, IMPACT, LOW, OPEN, TRADABLE, VOLUME
 from envs.compiled import inlined, kernel
-from envs.fills import arrival_price, bracket_exit
+from envs.fills import arrival_price
 from envs.intrabar import leave, meet_bracket, nearer_stop
 from envs.observation import observe_lane
 from envs.prefetch import prefetch_row
 from envs.resting import meet_limit, move_stop, place_limit
 from envs.risk import allowed_target, begin_bar, end_bar
+from features.brackets import bracket_exit
 
 _LOOK_AHEAD = 32
 """Lanes between asking for a lane's next row and reading it: about one memory latency of work."""

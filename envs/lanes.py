@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_pipeline.errors import InputError
+from features import brackets
 
 # Rows of LaneState.account, float64. Money in settlement units (quote; base for inverse contracts), prices in quote.
 (
@@ -102,19 +103,9 @@ RUNNING, FRESH, HALTED = 0, 1, 2  # FRESH: just reset, shows its first row witho
 ) = range(13)
 TRADE_COLUMNS = 13
 
-# Why a position was closed, float64 in a trade record, a name in the trades table.
-(
-    NO_EXIT,
-    BY_TAKE_PROFIT,
-    BY_STOP_LOSS,
-    BY_SIGNAL,
-    BY_TIME_OUT,
-    BY_FORCE,
-    BY_RUIN,
-    BY_END,
-    BY_LIQUIDATION,
-    BY_RISK,
-) = range(10)
+# Why a position was closed, float64 in a trade record, a name in the trades table; the first ones are the bracket's.
+NO_EXIT, BY_TAKE_PROFIT, BY_STOP_LOSS = brackets.NO_EXIT, brackets.BY_TAKE_PROFIT, brackets.BY_STOP_LOSS
+BY_SIGNAL, BY_TIME_OUT, BY_FORCE, BY_RUIN, BY_END, BY_LIQUIDATION, BY_RISK = range(BY_STOP_LOSS + 1, BY_STOP_LOSS + 8)
 EXIT_REASONS = (
     "none",
     "take_profit",

@@ -7,8 +7,9 @@ from envs import terms as T
 from envs.accounting import enter_at_limit, side_of
 from envs.columns import HIGH, LOW
 from envs.compiled import inlined
-from envs.fills import bracket_exit, limit_level, step_down, step_up
+from envs.fills import limit_level
 from envs.intrabar import finer_rows, leave, nearer_stop
+from features.brackets import bracket_exit, step_down, step_up
 
 
 @inlined

@@ -23,11 +23,13 @@ from data_pipeline.schema import BarArrays, bar_arrays, segments
 from data_pipeline.synthetic import synthetic_market
 from evaluation.config import ExperimentConfig
 from features.batch import available_features, compute_features
-from features.catalogue import WARMUP
+from features.catalogue import select_features
 from features.labels import fixed_horizon
 
 INTERVAL = "1m"
 INTERVAL_MS = 60_000
+FEATURES = ("core",)
+"""What models and policies see, as far as every source can give it."""
 FIRST_TRAIN_FRACTION = 0.35
 """Share of the bars before the first walk-forward fold; policies learn on the folds up to `train_fraction`."""
 LEAST_TRAIN_ROWS = 500
@@ -128,7 +130,7 @@ def prepare_symbols(tables: dict[str, pa.Table], config: ExperimentConfig) -> li
 
 def common_features(sources: Sequence[BarArrays]) -> tuple[str, ...]:
     """Features that every source has the columns for, in catalogue order."""
-    available = [available_features(bars) for bars in sources]
+    available = [available_features(bars, FEATURES) for bars in sources]
     return tuple(name for name in available[0] if all(name in others for others in available[1:]))
 
 
@@ -151,12 +153,12 @@ def _prepare(
             raise InputError(
                 f"{rows} bars in the {part} part", where=symbol, remedy="give a longer range or other fractions"
             )
-    features = compute_features(bars, INTERVAL_MS, names=names)
+    features = compute_features(bars, names)
     complete = int(np.isfinite(features[: int(FIRST_TRAIN_FRACTION * len(bars))]).all(axis=1).sum())
     if complete < LEAST_TRAIN_ROWS:
         raise InputError(
             f"{complete} of the first {FIRST_TRAIN_FRACTION:.0%} of {len(bars)} bars are past the features' warm-up of "
-            f"{WARMUP} bars, and {LEAST_TRAIN_ROWS} are needed",
+            f"{max(spec.warmup for spec in select_features(names))} bars, and {LEAST_TRAIN_ROWS} are needed",
             where=symbol,
             remedy="give a longer range, or one with fewer gaps",
         )

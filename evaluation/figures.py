@@ -6,8 +6,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,23 +15,12 @@ from evaluation.formats import percent, share, signed
 from evaluation.performance import drawdown
 from evaluation.report_data import BUY_AND_HOLD, POLICY, THRESHOLD, RandomSummary, SectionSummary
 from evaluation.signal_quality import EnsembleWeights, PredictionQuality
-from evaluation.svg import Plot, Ticks, broken, nice_ticks, padded, thin, time_ticks
+from evaluation.svg import Figure, Plot, Ticks, broken, nice_ticks, padded, thin, time_ticks
 
 Floats = NDArray[np.float64]
 CURVE_POINTS = 1500
 HOVER_POINTS = 500
 LINES = {POLICY: "policy", BUY_AND_HOLD: "hold", THRESHOLD: "rule"}
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A picture ready for the page."""
-
-    html: str
-    legend: tuple[tuple[str, str], ...] = ()
-    """(CSS class, label) of what is drawn."""
-    hover: dict[str, Any] = field(default_factory=dict)
-    """For the page's script: `t` times in ms, `s` [label, values] for each line, `unit`."""
 
 
 def equity_figure(section: SectionSummary) -> Figure:

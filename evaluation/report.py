@@ -3,21 +3,17 @@ paper."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from data_pipeline.files import atomic_path
 from evaluation import figures, formats
-from evaluation.figures import Figure
 from evaluation.intervals import Interval
+from evaluation.page import render_page, safe, write_page
 from evaluation.performance import Drawdown
 from evaluation.report_data import ReportData, SectionSummary, SymbolData
 from evaluation.sharpe import SharpeEstimate
@@ -28,46 +24,28 @@ from evaluation.trade_figure import trade_figure
 
 def write_report(data: ReportData, path: Path) -> Path:
     """Write the page of `data` to `path`, whole or not at all, and return `path`."""
-    page = render_report(data)
-    with atomic_path(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
-    return path
+    return write_page(render_report(data), path)
 
 
 def render_report(data: ReportData) -> str:
     """The page as text."""
-    environment = Environment(
-        loader=PackageLoader("evaluation", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(FILTERS)
     summary = data.summary
     drawn = {summary.overall.title: _section_figures(summary.overall)}
     for symbol, section in zip(data.symbols, summary.sections, strict=True):
         drawn[section.title] = _section_figures(section) | _symbol_figures(symbol, section)
-    environment.globals["figures"] = drawn
-    templates = resources.files("evaluation") / "templates"
-    return environment.get_template("report.html").render(
-        data=data,
-        summary=summary,
-        css=Markup((templates / "report.css").read_text(encoding="utf-8")),
-        js=Markup((templates / "report.js").read_text(encoding="utf-8")),
-    )
+    return render_page("report.html", FILTERS, data=data, summary=summary, figures=drawn)
 
 
 def _section_figures(section: SectionSummary) -> dict[str, Any]:
     policy = section.policy
     account = section.accounts[policy.name]
     drawn: dict[str, Any] = dict.fromkeys(("random", "waterfall", "outcomes", "exits", "detail", "overview"))
-    drawn["equity"] = _safe(figures.equity_figure(section))
-    drawn["drawdown"] = _safe(figures.drawdown_figure(section))
+    drawn["equity"] = safe(figures.equity_figure(section))
+    drawn["drawdown"] = safe(figures.drawdown_figure(section))
     if policy.trades:
-        drawn["random"] = _safe(figures.random_figure(section.random, policy.net_return.value))
-        drawn["waterfall"] = _safe(figures.waterfall_figure(policy.costs, account.initial_capital))
-        drawn["outcomes"] = _safe(figures.outcome_figure(account.trade_bps, policy.trade_bps.value))
+        drawn["random"] = safe(figures.random_figure(section.random, policy.net_return.value))
+        drawn["waterfall"] = safe(figures.waterfall_figure(policy.costs, account.initial_capital))
+        drawn["outcomes"] = safe(figures.outcome_figure(account.trade_bps, policy.trade_bps.value))
         drawn["exits"] = figures.exit_reasons(account)
     return drawn
 
@@ -76,23 +54,18 @@ def _symbol_figures(symbol: SymbolData, section: SectionSummary) -> dict[str, An
     drawn: dict[str, Any] = {}
     if section.policy.trades:
         detail, overview = trade_figure(section.accounts[section.policy.name], symbol.market)
-        drawn |= {"detail": _safe(detail), "overview": _safe(overview)}
+        drawn |= {"detail": safe(detail), "overview": safe(overview)}
     by_horizon: dict[int, list[PredictionQuality]] = defaultdict(list)
     for quality in symbol.predictions:
         by_horizon[quality.horizon].append(quality)
     drawn["calibration"] = [
-        {"horizon": horizon, "name": group[-1].name, "picture": _safe(figures.calibration_figure(group))}
+        {"horizon": horizon, "name": group[-1].name, "picture": safe(figures.calibration_figure(group))}
         for horizon, group in by_horizon.items()
     ]
     drawn["weights"] = [
-        {"horizon": weights.horizon, "picture": _safe(figures.weights_figure(weights))} for weights in symbol.weights
+        {"horizon": weights.horizon, "picture": safe(figures.weights_figure(weights))} for weights in symbol.weights
     ]
     return drawn
-
-
-def _safe(figure: Figure) -> dict[str, Any]:
-    """A figure for the template: its HTML is ours and already escaped."""
-    return {"html": Markup(figure.html), "legend": figure.legend, "hover": figure.hover}
 
 
 SPANS: Mapping[str, tuple[Callable[[float], str], str]] = {
@@ -160,16 +133,6 @@ def _days_needed(days: float) -> str:
 
 
 FILTERS: Mapping[str, Callable[..., Any]] = {
-    "pct": formats.percent,
-    "share": formats.share,
-    "signed": formats.signed,
-    "plain": formats.plain,
-    "bps": formats.bps,
-    "p": formats.p_equals,
-    "p_value": formats.p_value,
-    "probability": formats.probability,
-    "count": formats.counted,
-    "date": formats.date,
     "span": _span,
     "sharpe_span": _sharpe_span,
     "tone": lambda v: "gain" if v > 0 else "loss" if v < 0 else "",
@@ -179,5 +142,4 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "ic_cell": _ic_cell,
     "brush": _brush,
     "days_needed": _days_needed,
-    "json": lambda value: Markup(json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")),
 }

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from html import escape
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,17 @@ SIZE = 1000.0
 MINUTES = (1, 5, 15, 30, 60, 180, 360, 720)
 DAYS = (1, 2, 3, 5, 7, 14, 30, 60, 180, 365)
 TIME_STEPS_MS = [60_000 * m for m in MINUTES] + [86_400_000 * d for d in DAYS]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture ready for the page."""
+
+    html: str
+    legend: tuple[tuple[str, str], ...] = ()
+    """(CSS class, label) of what is drawn."""
+    hover: dict[str, Any] = field(default_factory=dict)
+    """For the page's script: `t` times in ms, `s` [label, values] for each line, `unit`."""
 
 
 @dataclass

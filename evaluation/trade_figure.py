@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from envs.market import Market
 from evaluation.account import Account
-from evaluation.figures import Figure, hole
-from evaluation.svg import Plot, broken, nice_ticks, padded, thin, time_ticks
+from evaluation.figures import hole
+from evaluation.svg import Figure, Plot, broken, nice_ticks, padded, thin, time_ticks
 
 Floats = NDArray[np.float64]
 

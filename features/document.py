@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from data_pipeline.errors import InputError
-from features.catalogue import CATALOGUE
+from features.catalogue import catalogue
 
 PAGE = "docs/features.md"
 BEGIN = "<!-- catalogue: written by python -m features.document, do not edit -->"
@@ -17,7 +17,7 @@ def catalogue_table() -> str:
         "| # | name | family | inputs | window | warm-up | formula | reference |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for number, spec in enumerate(CATALOGUE, start=1):
+    for number, spec in enumerate(catalogue(), start=1):
         formula = spec.formula.replace("|", "\\|")
         inputs = ", ".join(spec.inputs)
         about = f"{spec.window} | {spec.warmup} | {formula} | {spec.reference}"

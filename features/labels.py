@@ -5,13 +5,19 @@ that set this close; a model learns to call the bounce back and nobody can trade
 Labels never reach across a gap.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
-from numba import njit
 
 from data_pipeline.errors import InputError
+from data_pipeline.instruments import Instrument
 from data_pipeline.schema import BarArrays, segments
+from features.brackets import bracket_outcomes
+from features.config import TradingCosts
+
+GROSS = TradingCosts()
+"""No costs at all: what the prices alone did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +25,11 @@ class Labels:
     """One label per row: row t is decided on at the close of bar t and entered at the open of bar t + 1."""
 
     values: np.ndarray
-    """float64 (T,) bps, before costs; NaN where not valid."""
+    """float64 (T,) bps (0 or 1 for meta-labels); NaN where not valid."""
     t1: np.ndarray
     """int64 (T,) row of the bar that ends the label, at its open or inside it; T (no row) where not valid."""
+    until: np.ndarray
+    """int64 (T,) first row whose bar the label no longer uses: t1 when it ended at that bar's open, t1 + 1 inside."""
     valid: np.ndarray
     """bool (T,) whether every bar that the label may need lies in the stretch of row t."""
 
@@ -32,6 +40,8 @@ class BarrierLabels(Labels):
 
     outcome: np.ndarray
     """int8 (T,) +1 take-profit, -1 stop, 0 time-out or not valid."""
+    ambiguous: np.ndarray
+    """bool (T,) whether the bar of the exit touched both barriers, so that the stop was taken by rule."""
 
 
 def fixed_horizon(bars: BarArrays, horizon: int, interval_ms: int = 60_000) -> Labels:
@@ -46,48 +56,79 @@ def fixed_horizon(bars: BarArrays, horizon: int, interval_ms: int = 60_000) -> L
     log_open = np.log(bars.open)
     rows = np.flatnonzero(valid)
     values[rows] = 1e4 * (log_open[rows + 1 + horizon] - log_open[rows + 1])
-    return Labels(values, t1, valid)
+    return Labels(values, t1, t1.copy(), valid)
+
+
+def costs_of(instrument: Instrument, half_spread_bps: float) -> TradingCosts:
+    """Costs and price steps of `instrument` for `triple_barrier`; the half-spread is the market's, not the venue's."""
+    return TradingCosts(half_spread_bps, instrument.maker_fee_bps, instrument.taker_fee_bps, instrument.tick_size)
 
 
 def triple_barrier(
     bars: BarArrays,
     *,
-    take_profit_bps: float,
-    stop_loss_bps: float,
+    take_profit_bps: float | np.ndarray,
+    stop_loss_bps: float | np.ndarray,
     ttl_bars: int,
-    side: int = 1,
+    side: int | np.ndarray = 1,
+    costs: TradingCosts = GROSS,
     interval_ms: int = 60_000,
 ) -> BarrierLabels:
-    """What a bracket entered at the next open would have earned, before costs: side × 1e4 (exit / entry - 1) bps.
+    """What a bracket entered at the next open earns, in bps of its entry's value (López de Prado 2018, ch. 3).
 
-    The rules are those of the simulator: take-profit is a limit, filled at its price and only when a bar trades
-    *through* it (a mere touch fills nothing); the stop is hit when touched and fills at its price, or at the open of
-    a bar that opens beyond it; a bar that reaches both counts as the stop. The entry bar t + 1 counts as the first of
-    `ttl_bars`; after the last one the position leaves at the next open, row t + 1 + ttl. `inf` switches a barrier off.
+    It is filled by the functions that the simulator fills by (`features.brackets`, docs/fills.md): bought at open[t+1]
+    plus the half-spread; the take-profit a limit that must be traded through and pays the maker fee; the stop hit when
+    touched; in a bar that reaches both, the stop, unless its open decides. The entry bar t + 1 counts as the first of
+    `ttl_bars`; after the last one the position leaves at the next open, row t + 1 + ttl, unless a barrier does so at
+    that very open. With E and X the fills at entry and exit and the fees that each pays,
 
-    A row is valid only if that time-out open lies in its stretch, also where a barrier is hit earlier: before a gap
+        value = 1e4 (side (X - E) - fee_E E - fee_X X) / E
+
+    which without `costs` is side × 1e4 (X / E - 1) between unrounded levels. Barriers may be arrays (T,), such as
+    multiples of a volatility known at the close of each row (NaN: no label there), and `inf` switches one off. `side`
+    may be an array (T,) of a primary model's sides, 0 for none.
+
+    A row is valid only if the time-out's open lies in its stretch, also where a barrier is hit earlier: before a gap
     there would otherwise be labels of hits only, and the sample would lean towards them.
 
-    Raises InputError for a barrier that is not positive, a ttl below 1 or a side other than +1 and -1.
+    Raises InputError for a barrier that is not positive, a ttl below 1, a side other than +1, -1 (and 0 in an array),
+    and arrays of another length.
     """
-    where = "triple_barrier"
-    for name, value in (("take_profit_bps", take_profit_bps), ("stop_loss_bps", stop_loss_bps)):
-        if not value > 0:
-            raise InputError(f"{name} {value} is not positive", where=where, remedy="use bps above 0, or inf for none")
     if ttl_bars < 1:
-        raise InputError(f"ttl_bars {ttl_bars} is below 1", where=where, remedy="use 1 or more")
-    if side not in (1, -1):
-        raise InputError(f"side {side} is neither +1 nor -1", where=where, remedy="+1 is long, -1 is short")
+        raise InputError(f"ttl_bars {ttl_bars} is below 1", where="triple_barrier", remedy="use 1 or more")
+    rows = len(bars)
+    tp_bps = _per_row("take_profit_bps", take_profit_bps, rows)
+    sl_bps = _per_row("stop_loss_bps", stop_loss_bps, rows)
+    sides = _sides(side, rows)
     valid, t1 = _reach(bars, ttl_bars, interval_ms)
-    values, outcome = _barriers(
-        np.array((bars.open, bars.high, bars.low)),
-        valid,
-        t1,
-        side,
-        float(take_profit_bps) * 1e-4,
-        float(stop_loss_bps) * 1e-4,
+    valid &= (sides != 0.0) & ~np.isnan(tp_bps) & ~np.isnan(sl_bps)
+    t1[~valid] = rows
+    labels = BarrierLabels(
+        np.full(rows, np.nan), t1, t1.copy(), valid, np.zeros(rows, dtype=np.int8), np.zeros(rows, dtype=bool)
     )
-    return BarrierLabels(values, t1, valid, outcome)
+    bracket_outcomes(
+        np.array((bars.open, bars.high, bars.low)),
+        sides,
+        tp_bps,
+        sl_bps,
+        _cost_terms(costs),
+        valid,
+        labels.t1,
+        labels.until,
+        labels.values,
+        labels.outcome,
+        labels.ambiguous,
+    )
+    return labels
+
+
+def meta_labels(labels: Labels) -> Labels:
+    """1.0 where following the side paid more than it cost, else 0.0; NaN where not valid.
+
+    López de Prado 2018, ch. 3.6. `labels` are the brackets of a primary model: `triple_barrier` with its sides (T,) and
+    with costs. Without costs the question would be whether the side was right, not whether to trade.
+    """
+    return replace(labels, values=np.where(labels.valid, (labels.values > 0.0).astype(np.float64), np.nan))
 
 
 def end_time_ms(labels: Labels, open_time_ms: np.ndarray, interval_ms: int = 60_000) -> np.ndarray:
@@ -110,32 +151,49 @@ def _reach(bars: BarArrays, ahead: int, interval_ms: int) -> tuple[np.ndarray, n
     return valid, np.where(valid, end, total)
 
 
-@njit(cache=True, error_model="numpy")
-def _barriers(
-    prices: np.ndarray, valid: np.ndarray, t1: np.ndarray, side: int, take_profit: float, stop_loss: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Values and outcomes; `t1` comes in as the time-out row and is moved forward to the bar of a hit, in place."""
-    values = np.full(len(valid), np.nan)
-    outcome = np.zeros(len(valid), dtype=np.int8)
-    for t in range(len(valid)):
-        if not valid[t]:
-            continue
-        entry = prices[0, t + 1]
-        target = entry * (1.0 + side * take_profit)
-        stop = entry * (1.0 - side * stop_loss)
-        exit_price = prices[0, t1[t]]
-        for k in range(t + 1, t1[t]):
-            opened = prices[0, k]
-            best = prices[1, k] if side > 0 else prices[2, k]
-            worst = prices[2, k] if side > 0 else prices[1, k]
-            if side * (worst - stop) <= 0.0:
-                exit_price = opened if side * (opened - stop) < 0.0 else stop
-                outcome[t] = -1
-            elif side * (best - target) > 0.0:
-                exit_price = target
-                outcome[t] = 1
-            if outcome[t] != 0:
-                t1[t] = k
-                break
-        values[t] = side * 1e4 * (exit_price / entry - 1.0)
-    return values, outcome
+def _per_row(name: str, value: float | np.ndarray, rows: int) -> np.ndarray:
+    """A barrier's distance in bps for each row, float64 (T,); NaN may stand in arrays only."""
+    distances = np.array(value, dtype=np.float64)
+    if distances.ndim == 0 and not distances > 0:
+        raise InputError(f"{name} {value} is not positive", where="triple_barrier", remedy="give bps, or inf for none")
+    if distances.shape not in ((), (rows,)):
+        raise InputError(f"{name} has shape {distances.shape}", where="triple_barrier", remedy="give one for each bar")
+    if (distances <= 0).any():
+        row = int(np.argmax(distances <= 0))
+        raise InputError(
+            f"{name} {distances[row]} is not positive",
+            where=f"triple_barrier, row {row}",
+            remedy="give bps, inf for none, or NaN where there is no label",
+        )
+    return np.ascontiguousarray(np.broadcast_to(distances, rows))
+
+
+def _sides(side: int | np.ndarray, rows: int) -> np.ndarray:
+    """Each row's side as float64 (T,)."""
+    sides = np.array(side, dtype=np.float64)
+    if sides.ndim == 0 and sides not in (1.0, -1.0):
+        raise InputError(f"side {side} is neither +1 nor -1", where="triple_barrier", remedy="+1 is long, -1 is short")
+    if sides.shape not in ((), (rows,)):
+        raise InputError(f"side has shape {sides.shape}", where="triple_barrier", remedy="give one for each bar")
+    strange = ~np.isin(sides, (1.0, 0.0, -1.0))
+    if strange.any():
+        row = int(np.argmax(strange))
+        raise InputError(
+            f"side {sides[row]} is not +1, -1 or 0", where=f"triple_barrier, row {row}", remedy="0 means no label"
+        )
+    return np.ascontiguousarray(np.broadcast_to(sides, rows))
+
+
+def _cost_terms(costs: TradingCosts) -> np.ndarray:
+    """The costs in the order of `features.brackets`, float64 (5,)."""
+    tick = Fraction(repr(float(costs.tick_size)))
+    return np.array(
+        (
+            costs.half_spread_bps * 1e-4,
+            costs.maker_fee_bps * 1e-4,
+            costs.taker_fee_bps * 1e-4,
+            tick.numerator,
+            tick.denominator,
+        ),
+        dtype=np.float64,
+    )

@@ -1,147 +1,144 @@
-"""Feature rows from bars as they come: one at a time or many, with a state that saves, restores and resets at gaps."""
+"""Feature rows from input rows as they come: one at a time or many, with a state that saves, restores and resets."""
 
 import dataclasses
 import json
 from collections.abc import Sequence
+from typing import Any, Self
 
 import numpy as np
 
 from data_pipeline.errors import InputError
-from data_pipeline.schema import BarArrays, iso_time
-from features.bar_kernel import SOURCE_FINGERPRINT, advance
-from features.bar_layout import COUNT, FINGERPRINT, LAST_OPEN_MS, WARMUP_ROWS, make_plan, state_size
-from features.catalogue import BAR_FIELDS, DEFAULT_PARAMETERS, feature_names, select_features
-from features.config import BarParameters
+from data_pipeline.schema import iso_time
+from features.catalogue import KINDS, select_features
+from features.kernel import COUNT, FINGERPRINT, HEAD, LAST_TIME, load_kernel
 
 CHUNK_ROWS = 16_384
-"""Bars gathered at a time by `update_many`; small enough for the processor's cache."""
-STATE_MAGIC = b"bar-features-1\n"
+"""Input rows gathered at a time by `update_many`; small enough for the processor's cache."""
+STATE_MAGIC = b"features-2\n"
 
 
 class FeatureStream:
-    """Turns closed bars into feature rows, in time order, with constant memory.
+    """Turns input rows of one kind, bars unless told otherwise, into feature rows, in time order, with constant memory.
 
-    A bar that does not open exactly `interval_ms` after the last one starts the state afresh: no window ever reaches
-    across a gap, and rows are NaN in every column until `WARMUP` bars have passed again.
+    A gap starts the state afresh (for bars: a bar that does not open exactly one interval after the last): no window
+    ever reaches across it, and rows are NaN in every column until the selected features are all warm again.
 
-    `names` selects and orders the columns (all features when None; then every optional field of the bars is required).
+    `names` selects and orders the columns: names, families or presets, see `features.catalogue.select_features`; all
+    features of the kind when None, and then every optional field is required.
     """
 
-    def __init__(
-        self,
-        names: Sequence[str] | None = None,
-        interval_ms: int = 60_000,
-        parameters: BarParameters = DEFAULT_PARAMETERS,
-    ) -> None:
-        if interval_ms <= 0:
-            raise InputError(f"interval_ms {interval_ms} is not positive", where="FeatureStream", remedy="60000 is 1m")
-        selected = select_features(names, parameters)
+    def __init__(self, names: Sequence[str] | None = None, parameters: Any = None, kind: str = "bars") -> None:
+        self.kind = KINDS[kind]
+        self.parameters = self.kind.parameters() if parameters is None else parameters
+        selected = select_features(names, self.parameters, kind)
         self.names: tuple[str, ...] = tuple(spec.name for spec in selected)
-        self.interval_ms = interval_ms
-        self.parameters = parameters
-        order = feature_names(parameters)
-        self._plan = make_plan(parameters, interval_ms, selected)
-        self._selection = np.array([order.index(name) for name in self.names], dtype=np.int64)
-        self._state = np.zeros(state_size(parameters))
+        self.warmup = max(spec.warmup for spec in selected)
+        """Leading rows of each contiguous stretch that are NaN in every column."""
+        self._kernel = load_kernel(kind)
+        plan = self._kernel.make_plan(self.parameters, selected)
+        self._plan, self._settings = plan.plan, plan.settings
+        self._state, self._scratch = np.zeros(plan.state_size), np.empty(plan.scratch_size)
+        self._head = self._state[:HEAD].view(np.int64)
         self._required = {field for spec in selected for field in spec.inputs}
         self._time = np.empty(1, dtype=np.int64)
-        self._bar = np.empty((len(BAR_FIELDS), 1))
+        self._row = np.empty((len(self.kind.fields), 1))
 
     @property
     def warm(self) -> bool:
         """Whether the last row had values."""
-        return bool(self._state[COUNT] > self._plan[WARMUP_ROWS])
+        return bool(self._head[COUNT] > self.warmup)
 
     @property
-    def last_open_time_ms(self) -> int | None:
-        """Open time of the last bar taken in, None before the first."""
-        return int(self._state[LAST_OPEN_MS]) if self._state[COUNT] > 0 else None
+    def last_time(self) -> int | None:
+        """Time of the last row taken in, in the unit of the kind's key; None before the first."""
+        return int(self._head[LAST_TIME]) if self._head[COUNT] > 0 else None
 
-    def update(self, open_time_ms: int, bar: Sequence[float] | np.ndarray) -> np.ndarray:
-        """Take in one closed bar, nine numbers in the order of `BAR_FIELDS`; return its row, float64 (F,), a new array.
+    def update(self, time: int, row: Sequence[float] | np.ndarray) -> np.ndarray:
+        """Take in one row, numbers in the order of `Kind.fields`; return its features, float64 (F,), a new array.
 
-        Raises InputError, with the state untouched, for a bar that is not later than the last, for prices that are not
-        positive and ordered, and for a NaN or negative number in a field that a selected feature needs.
+        Raises InputError, with the state untouched, for a time that does not follow the last, for numbers that cannot
+        be (prices that are not positive and ordered, say), and for a NaN in a field that a selected feature needs.
         """
-        if len(bar) != len(BAR_FIELDS):
+        if len(row) != len(self._row):
             raise InputError(
-                f"bar has {len(bar)} numbers", where="feature stream", remedy=f"give {', '.join(BAR_FIELDS)}"
+                f"row has {len(row)} numbers",
+                where=f"{self.kind.name} stream",
+                remedy=f"give {', '.join(self.kind.fields)}",
             )
-        self._time[0] = open_time_ms
-        self._bar[:, 0] = bar
-        out = np.empty((1, len(self.names)))
-        if advance(self._time, self._bar, self._plan, self._selection, self._state, out) == 0:
-            self._refuse(open_time_ms, self._bar[:, 0], "feature stream")
-        return out[0]
+        self._time[0] = time
+        self._row[:, 0] = row
+        out = np.empty((len(self.names), 1))
+        if self._advance(self._time, self._row, out, 0) == 0:
+            self._refuse(time, self._row[:, 0], f"{self.kind.name} stream")
+        return out[:, 0]
 
-    def update_many(self, bars: BarArrays) -> np.ndarray:
-        """Take in bars in time order; return their rows, float64 (T, F), the very bytes that `update` would give.
+    def update_many(self, events: Any) -> np.ndarray:
+        """Take in many rows in time order; return their features, float64 (T, F), the very bytes `update` would give.
+
+        `events` has the kind's key and fields as attributes, arrays (T,): `BarArrays` for bars. The result is the
+        transpose of a C-contiguous (F, T): each feature is contiguous.
 
         Raises InputError as `update` does, naming the row; the state then stands as after the row above.
         """
-        out = np.empty((len(bars), len(self.names)))
+        times = getattr(events, self.kind.time_field)
+        columns = [getattr(events, name) for name in self.kind.fields]
+        out = np.empty((len(self.names), len(times)))
         # Own buffers, not the caller's arrays: read-only or strided ones would make numba compile a second `advance`.
-        times = np.empty(CHUNK_ROWS, dtype=np.int64)
-        columns = np.empty((len(BAR_FIELDS), CHUNK_ROWS))
-        for start in range(0, len(bars), CHUNK_ROWS):
-            stop = min(start + CHUNK_ROWS, len(bars))
-            rows = stop - start
-            times[:rows] = bars.open_time_ms[start:stop]
-            for i, name in enumerate(BAR_FIELDS):
-                columns[i, :rows] = getattr(bars, name)[start:stop]
-            done = advance(times[:rows], columns, self._plan, self._selection, self._state, out[start:stop])
+        time_chunk = np.empty(CHUNK_ROWS, dtype=np.int64)
+        chunk = np.empty((len(columns), CHUNK_ROWS))
+        for start in range(0, len(times), CHUNK_ROWS):
+            rows = min(CHUNK_ROWS, len(times) - start)
+            time_chunk[:rows] = times[start : start + rows]
+            for i, column in enumerate(columns):
+                chunk[i, :rows] = column[start : start + rows]
+            done = self._advance(time_chunk[:rows], chunk, out, start)
             if done < rows:
-                self._refuse(int(times[done]), columns[:, done], f"bars, row {start + done}")
-        return out
+                self._refuse(int(time_chunk[done]), chunk[:, done], f"{self.kind.name}, row {start + done}")
+        return out.T
 
     def state_bytes(self) -> bytes:
-        """Everything needed to go on later, elsewhere: columns, interval, windows and the state's exact bits."""
+        """Everything needed to go on later, elsewhere: kind, columns, parameters and the state's exact bits."""
         about = {
+            "kind": self.kind.name,
             "names": self.names,
-            "interval_ms": self.interval_ms,
             "parameters": dataclasses.asdict(self.parameters),
         }
         return STATE_MAGIC + json.dumps(about).encode() + b"\n" + self._state.astype("<f8").tobytes()
 
     @classmethod
-    def from_state(cls, data: bytes) -> "FeatureStream":
-        """The stream that `state_bytes` described; it goes on with the same bytes as if it had never stopped.
+    def from_state(cls, data: bytes) -> Self:
+        """The stream that `state_bytes` described; it goes on with the very bytes it would have given.
 
         Raises InputError for bytes that are not a saved state, are cut short, or come from another version of the step.
         """
 
         def refuse(what: str) -> InputError:
-            return InputError(what, where="saved feature state", remedy="run the stream over the last bars again")
+            return InputError(what, where="saved feature state", remedy="run the stream over the last rows again")
 
         if not data.startswith(STATE_MAGIC):
             raise refuse("these bytes are not a saved state")
         header, _, body = data[len(STATE_MAGIC) :].partition(b"\n")
         try:
             about = json.loads(header)
-            parameters = about["parameters"]
-            parameters["horizons"] = tuple(parameters["horizons"])
-            stream = cls(about["names"], about["interval_ms"], BarParameters(**parameters))
+            given = {
+                name: tuple(value) if isinstance(value, list) else value for name, value in about["parameters"].items()
+            }
+            stream = cls(about["names"], KINDS[about["kind"]].parameters(**given), about["kind"])
         except (ValueError, TypeError, KeyError) as error:
             raise refuse(f"its header does not fit this version ({error})") from error
         if len(body) != 8 * len(stream._state):
             raise refuse(f"it holds {len(body)} bytes of state, not {8 * len(stream._state)}")
         stream._state[:] = np.frombuffer(body, dtype="<f8")
-        if stream._state[COUNT] > 0 and stream._state[FINGERPRINT] != SOURCE_FINGERPRINT:
+        if stream._head[COUNT] != 0 and stream._head[FINGERPRINT] != stream._kernel.fingerprint:
             raise refuse("it was written by another version of the feature step")
         return stream
 
-    def _refuse(self, open_time_ms: int, bar: np.ndarray, where: str) -> None:
-        """Raise the InputError that says why `advance` stopped at this bar."""
-        where = f"{where} ({iso_time(open_time_ms)})"
-        values = dict(zip(BAR_FIELDS, bar.tolist(), strict=True))
-        for name, value in values.items():
-            if (name in BAR_FIELDS[:5] or name in self._required) and not 0.0 <= value < np.inf:
-                raise InputError(
-                    f"{name} is {value}", where=where, remedy="leave out the features that need it, or the bar"
-                )
-        last = self.last_open_time_ms
-        if last is not None and open_time_ms <= last:
-            remedy = "give each bar once, in time order"
-            raise InputError(f"the bar is not later than the last one ({iso_time(last)})", where=where, remedy=remedy)
-        prices = " ".join(f"{name} {values[name]}" for name in BAR_FIELDS[:4])
-        raise InputError(f"{prices} are not a bar", where=where, remedy="need 0 < low <= open, close <= high")
+    def _advance(self, times: np.ndarray, columns: np.ndarray, out: np.ndarray, first: int) -> int:
+        return self._kernel.advance(times, columns, self._plan, self._settings, self._state, self._scratch, out, first)
+
+    def _refuse(self, time: int, row: np.ndarray, where: str) -> None:
+        """Raise the InputError that says why `advance` stopped at this row."""
+        values = dict(zip(self.kind.fields, row.tolist(), strict=True))
+        what, remedy = self._kernel.explain(time, values, self.last_time, self._required)
+        time_ms = time if self.kind.time_field.endswith("_ms") else time // 1_000_000
+        raise InputError(what, where=f"{where} ({iso_time(time_ms)})", remedy=remedy)

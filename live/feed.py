@@ -14,7 +14,7 @@ import numpy as np
 from data_pipeline.errors import InputError
 from data_pipeline.readers import is_synthetic, read_bars
 from data_pipeline.schema import INTERVAL_MS, BarArrays, bar_arrays
-from features.catalogue import BAR_FIELDS
+from features.bars.catalogue import BAR_FIELDS
 
 NAP_S = 0.1
 """Longest sleep between two looks at whether to stop."""

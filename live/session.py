@@ -19,6 +19,7 @@ from data_pipeline.errors import InputError
 from data_pipeline.files import atomic_path
 from envs import lanes
 from envs.actions import ORDER_WIDTH, ActionDecoder
+from features.config import BarParameters
 from features.stream import FeatureStream
 from live.account import Fill, PaperAccount
 from live.feed import ClosedBar
@@ -101,7 +102,7 @@ class PaperSession:
         self.capital = low if capital is None else float(capital)
         self.counts = Counts()
         self.account = PaperAccount(run.instrument, run.columns, run.config, run.interval_ms, self.capital)
-        self._stream = FeatureStream(run.fold.feature_names, run.interval_ms)
+        self._stream = FeatureStream(run.fold.feature_names, BarParameters(interval_ms=run.interval_ms))
         self.predictor = RollingPredictor(run.fold, run.hedge, run.interval_ms)
         self._decoder = ActionDecoder(run.config)
         self._order = np.zeros((1, ORDER_WIDTH))
@@ -119,7 +120,7 @@ class PaperSession:
                 where="session",
                 remedy="give the time at which the bar opens",
             )
-        last = self._stream.last_open_time_ms
+        last = self._stream.last_time
         features = self._stream.update(bar.open_time_ms, bar.row())
         probabilities = self.predictor.update(bar, features)
         row = self.run.scaler.transform(observation_rows(features[None], probabilities[None]))[0]

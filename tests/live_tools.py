@@ -19,7 +19,7 @@ from envs.observation import observation_columns
 from evaluation.config import ExperimentConfig
 from evaluation.dataset import SymbolRows, prepare_symbols
 from evaluation.observations import build_market
-from features.catalogue import BAR_FIELDS
+from features.bars.catalogue import BAR_FIELDS
 from live.feed import ClosedBar
 from supervised.config import ModelConfig, TrainConfig, WalkForwardConfig
 from supervised.predictions import Predictions

@@ -15,8 +15,9 @@ from data_pipeline.config import SyntheticConfig
 from data_pipeline.readers import read_bars
 from data_pipeline.schema import BarArrays, bar_arrays
 from data_pipeline.synthetic import synthetic_market
+from features.bars.catalogue import bar_catalogue
 from features.batch import available_features, compute_features
-from features.catalogue import WARMUP, bar_catalogue, feature_names
+from features.catalogue import feature_names, select_features
 from features.config import BarParameters
 
 ROWS = 4_000
@@ -24,6 +25,8 @@ PARAMETERS = {
     "default": BarParameters(),
     "other": BarParameters(horizons=(1, 3, 7, 90), short=9, long=31, aggregation=3, fast_span=4, slow_span=11),
 }
+
+WARMUP = max(spec.warmup for spec in select_features(None))
 
 
 class Past:
@@ -217,7 +220,7 @@ def ages(bars: BarArrays) -> np.ndarray:
 
 
 def assert_rows_match(bars: BarArrays, parameters: BarParameters, rows: np.ndarray) -> None:
-    names = available_features(bars, parameters)
+    names = available_features(bars, parameters=parameters)
     X = compute_features(bars, parameters=parameters)
     formulas = references(parameters)
     age = ages(bars)
@@ -234,7 +237,7 @@ def synthetic() -> BarArrays:
 
 @pytest.mark.parametrize("key", PARAMETERS)
 def test_every_feature_of_the_catalogue_has_a_reference(key: str) -> None:
-    assert tuple(references(PARAMETERS[key])) == feature_names(PARAMETERS[key])
+    assert tuple(references(PARAMETERS[key])) == feature_names(parameters=PARAMETERS[key])
 
 
 @pytest.mark.parametrize("key", PARAMETERS)

@@ -12,12 +12,14 @@ from data_pipeline.schema import BarArrays, bar_arrays
 from data_pipeline.synthetic import synthetic_market
 from features.audit import audit_perturbation, audit_truncation, perturb_future
 from features.batch import available_features, compute_features
-from features.catalogue import WARMUP, feature_names
+from features.catalogue import feature_names, select_features
 from features.labels import fixed_horizon, triple_barrier
 from features.scaling import Scaler
 from features.stream import FeatureStream
 
 TRAINING_ROWS = 400
+
+WARMUP = max(spec.warmup for spec in select_features(None))
 
 
 def scaled_features(bars: BarArrays) -> np.ndarray:

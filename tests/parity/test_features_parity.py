@@ -15,11 +15,14 @@ from data_pipeline.errors import InputError
 from data_pipeline.readers import read_bars
 from data_pipeline.schema import BarArrays, bar_arrays
 from data_pipeline.synthetic import synthetic_market
-from features.bar_kernel import advance
+from features.bars.catalogue import BAR_FIELDS
 from features.batch import available_features, compute_features
-from features.catalogue import BAR_FIELDS, WARMUP, feature_names
+from features.catalogue import KINDS, feature_names, select_features
 from features.config import BarParameters
+from features.kernel import load_kernel
 from features.stream import CHUNK_ROWS, STATE_MAGIC, FeatureStream
+
+WARMUP = max(spec.warmup for spec in select_features(None))
 
 
 def with_gaps(bars: BarArrays) -> BarArrays:
@@ -109,8 +112,18 @@ def test_a_gap_resets_everything(bars: BarArrays, whole: np.ndarray) -> None:
 def test_selected_columns_are_the_bytes_of_all_columns(bars: BarArrays, whole: np.ndarray) -> None:
     names = ("kyle_lambda_60", "return_1", "body")
     order = feature_names()
-    X = compute_features(bars, names=names)
-    assert X.tobytes() == np.ascontiguousarray(whole[:, [order.index(name) for name in names]]).tobytes()
+    X = compute_features(bars, names)
+    rows = np.isfinite(whole).all(axis=1)
+    assert X[rows].tobytes() == np.ascontiguousarray(whole[np.ix_(rows, [order.index(n) for n in names])]).tobytes()
+
+
+def test_the_warmup_is_that_of_the_selected_columns() -> None:
+    stretch = bar_arrays(synthetic_market(SyntheticConfig(bars=100)).bars)
+    for names, warmup in ((["body"], 0), (["body", "cumulative_delta_15"], 14), (["volume_zscore_60", "body"], 59)):
+        X = compute_features(stretch, names)
+        assert np.isnan(X[:warmup]).all()
+        assert np.isfinite(X[warmup:]).all()
+        assert FeatureStream(names).warmup == warmup
 
 
 def test_read_only_and_strided_input_runs_the_one_compiled_function(bars: BarArrays, whole: np.ndarray) -> None:
@@ -122,34 +135,34 @@ def test_read_only_and_strided_input_runs_the_one_compiled_function(bars: BarArr
     again = BarArrays(**{name: awkward(getattr(bars, name)) for name in BarArrays.__slots__})
     assert compute_features(again).tobytes() == whole.tobytes()
     FeatureStream().update(int(bars.open_time_ms[0]), tuple(rows_of(bars)[0].tolist()))
-    assert len(advance.signatures) == 1
+    assert len(load_kernel("bars").advance.signatures) == 1
 
 
 def test_interval_and_windows_travel_with_the_state() -> None:
     bars = bar_arrays(synthetic_market(SyntheticConfig(bars=600)).bars)
     slow = BarArrays(bars.open_time_ms * 5, *[getattr(bars, name) for name in BarArrays.__slots__[1:]])
-    parameters = BarParameters(horizons=(1, 4), short=10, long=40)
+    parameters = BarParameters(interval_ms=300_000, horizons=(1, 4), short=10, long=40)
     names = ("return_4", "ma_zscore_40")
-    expected = compute_features(slow, 300_000, names=names, parameters=parameters)
-    stream = FeatureStream(names, 300_000, parameters)
+    expected = compute_features(slow, names, parameters)
+    stream = FeatureStream(names, parameters)
     head = stream.update_many(slow.slice(0, 300))
     stream = FeatureStream.from_state(stream.state_bytes())
-    assert (stream.names, stream.interval_ms, stream.parameters) == (names, 300_000, parameters)
+    assert (stream.names, stream.parameters) == (names, parameters)
     assert np.concatenate((head, stream.update_many(slow.slice(300, 600)))).tobytes() == expected.tobytes()
-    assert np.isnan(expected[:41]).all()
-    assert np.isfinite(expected[41:]).all()
+    assert np.isnan(expected[:40]).all()
+    assert np.isfinite(expected[40:]).all()
 
 
 def test_stream_says_where_it_stands() -> None:
     bars = bar_arrays(synthetic_market(SyntheticConfig(bars=WARMUP + 1)).bars)
     stream = FeatureStream()
     assert not stream.warm
-    assert stream.last_open_time_ms is None
+    assert stream.last_time is None
     rows = rows_of(bars)
     for t in range(WARMUP + 1):
         stream.update(int(bars.open_time_ms[t]), rows[t])
         assert stream.warm == (t == WARMUP)
-        assert stream.last_open_time_ms == bars.open_time_ms[t]
+        assert stream.last_time == bars.open_time_ms[t]
 
 
 @pytest.mark.parametrize(
@@ -243,7 +256,7 @@ def test_a_state_that_is_not_ours_is_refused(bars: BarArrays, damage) -> None:
 def test_an_edit_of_any_source_of_the_step_misses_the_compiled_cache(tmp_path: Path) -> None:
     """numba's own cache would go on running the old code when a module other than the kernel's changes."""
     root = Path(__file__).parents[2]
-    for package in ("features", "data_pipeline"):
+    for package in ("features", *(f"features/{kind}" for kind in KINDS), "data_pipeline"):
         (tmp_path / package).mkdir()
         for source in (root / package).glob("*.py"):
             (tmp_path / package / source.name).write_bytes(source.read_bytes())
@@ -261,7 +274,7 @@ def test_an_edit_of_any_source_of_the_step_misses_the_compiled_cache(tmp_path: P
         return done.stdout.strip()
 
     assert run() == "1.0"
-    price = tmp_path / "features" / "bar_price.py"
+    price = tmp_path / "features" / "bars" / "price.py"
     source = price.read_text()
     edited = source.replace("(bar.high - max(bar.open, bar.close)) / span", "42.0 + 0.0 * span")
     assert edited != source

@@ -12,7 +12,7 @@ from data_pipeline.config import SyntheticConfig
 from data_pipeline.schema import BarArrays, bar_arrays
 from data_pipeline.synthetic import synthetic_market
 from features.batch import compute_features
-from features.catalogue import WARMUP, feature_names
+from features.catalogue import feature_names, select_features
 from features.windows import window_comoments, window_moments, window_sum
 
 UNIT_ROUNDOFF = 2.0**-53
@@ -29,6 +29,8 @@ BOUNDED = {  # name: largest magnitude the formula allows, whatever the bars
     "delta_price_divergence_15": 2 * math.sqrt(15),
     "return_1": math.sqrt(60),
 }
+
+WARMUP = max(spec.warmup for spec in select_features(None))
 
 
 def make_bars(close: np.ndarray, up: np.ndarray, down: np.ndarray, volume: np.ndarray, taker: np.ndarray) -> BarArrays:

@@ -1,11 +1,11 @@
-"""Compiled step of the family liquidity; formulas in `features.catalogue`."""
+"""Compiled step of the family liquidity; formulas in `features.bars.catalogue`."""
 
 import math
 
 import numpy as np
 from numba import njit
 
-from features.bar_layout import (
+from features.bars.layout import (
     ABDI_RANALDO,
     BLOCKS,
     CORWIN_SCHULTZ,
@@ -20,7 +20,7 @@ from features.bar_layout import (
     VOLUME_SUM,
     Bar,
 )
-from features.bar_volatility import balance, correlation
+from features.bars.volatility import balance, correlation
 from features.windows import window_comoments, window_sum
 
 CORWIN_SCHULTZ_K = 3.0 - 2.0 * math.sqrt(2.0)

@@ -5,8 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from features.catalogue import BAR_FIELDS, OPTIONAL_FIELDS, FeatureSpec, bar_catalogue
+from features.bars.catalogue import BAR_FIELDS, OPTIONAL_FIELDS, bar_catalogue
 from features.config import BarParameters
+from features.kernel import HEAD as COMMON_HEAD
+from features.kernel import Plan
+from features.spec import FeatureSpec
 from features.windows import comoments_size, moments_size, sum_size
 
 # The plan: int64 array of settings, then the offsets of the state's blocks, then the horizons of the returns.
@@ -59,9 +62,6 @@ FIRST_HORIZON = BLOCKS + 27
 
 # Head of the state, before the blocks.
 (
-    FINGERPRINT,
-    COUNT,
-    LAST_OPEN_MS,
     LAST_LOG_CLOSE,
     LAST_LOG_HIGH,
     LAST_LOG_LOW,
@@ -70,8 +70,8 @@ FIRST_HORIZON = BLOCKS + 27
     FAST_VOLUME,
     SLOW_DELTA,
     SLOW_VOLUME,
-) = range(11)
-HEAD = 11
+) = range(COMMON_HEAD, COMMON_HEAD + 8)
+HEAD = COMMON_HEAD + 8
 
 
 class Bar(NamedTuple):
@@ -130,14 +130,17 @@ def state_size(parameters: BarParameters) -> int:
     return HEAD + sum(block_sizes(parameters))
 
 
-def make_plan(parameters: BarParameters, interval_ms: int, selected: Sequence[FeatureSpec]) -> np.ndarray:
-    """int64 plan for `features.bar_kernel.advance`; `selected` says which optional fields must be there."""
+def make_plan(parameters: BarParameters, selected: Sequence[FeatureSpec]) -> Plan:
+    """int64 plan for `features.bars.kernel.advance`; `selected` says which optional fields must be there."""
     p = parameters
     catalogue = bar_catalogue(p)
+    names = [spec.name for spec in catalogue]
     needed = {field for spec in selected for field in spec.inputs}
     required = sum(1 << BAR_FIELDS.index(field) for field in OPTIONAL_FIELDS if field in needed)
-    warmup = max(spec.warmup for spec in catalogue)
+    warmup = max(spec.warmup for spec in selected)
     windows = [p.short, p.long, p.aggregation, p.fast_span, p.slow_span, ring_size(p)]
     offsets = HEAD + np.concatenate(([0], np.cumsum(block_sizes(p))[:-1]))
-    settings = [interval_ms, len(catalogue), warmup, required, *windows, len(p.horizons)]
-    return np.array([*settings, *offsets, *p.horizons], dtype=np.int64)
+    settings = [p.interval_ms, len(catalogue), warmup, required, *windows, len(p.horizons)]
+    selection = [names.index(spec.name) for spec in selected]
+    plan = np.array([*settings, *offsets, *p.horizons, *selection], dtype=np.int64)
+    return Plan(plan, np.empty(0), state_size(p), len(catalogue))

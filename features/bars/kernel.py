@@ -4,25 +4,23 @@
 agree bit for bit; no fast-math, no vectorised transcendental functions, one order of operations.
 """
 
-import hashlib
 import math
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from numba import njit
 
-from features.bar_flow import activity_step, flow_step
-from features.bar_layout import (
+from data_pipeline.schema import iso_time
+from features.bars.catalogue import BAR_FIELDS, BARS, OPTIONAL_FIELDS
+from features.bars.flow import activity_step, flow_step
+from features.bars.layout import (
     BLOCKS,
-    COLUMNS,
-    COUNT,
-    FINGERPRINT,
+    FIRST_HORIZON,
+    HORIZONS,
     INTERVAL_MS,
     LAST_LOG_CLOSE,
     LAST_LOG_HIGH,
     LAST_LOG_LOW,
-    LAST_OPEN_MS,
     LAST_RETURN,
     LOG_CLOSE_RING,
     LONG,
@@ -33,33 +31,13 @@ from features.bar_layout import (
     SHORT_RETURN_SQUARED,
     WARMUP_ROWS,
     Bar,
+    make_plan,
 )
-from features.bar_liquidity import liquidity_step
-from features.bar_price import price_step, time_step
-from features.bar_volatility import dependence_step, volatility_step
+from features.bars.liquidity import liquidity_step
+from features.bars.price import price_step, time_step
+from features.bars.volatility import dependence_step, volatility_step
+from features.kernel import COUNT, FINGERPRINT, LAST_TIME, Kernel, blank_warmup, head_of, source_fingerprint
 from features.windows import window_sum
-
-SOURCES = (
-    "windows",
-    "catalogue",
-    "bar_layout",
-    "bar_price",
-    "bar_volatility",
-    "bar_flow",
-    "bar_liquidity",
-    "bar_kernel",
-)
-
-
-def source_fingerprint() -> float:
-    """48 bits of a hash over the source of the step, as an exact float64."""
-    digest = hashlib.blake2b(digest_size=6)
-    for name in SOURCES:
-        digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
-    return float(int.from_bytes(digest.digest(), "big"))
-
-
-SOURCE_FINGERPRINT = source_fingerprint()
 
 
 @njit(error_model="numpy", forceinline=True)
@@ -76,7 +54,7 @@ def bar_fits(columns: np.ndarray, t: int, required: int) -> bool:
 @njit(error_model="numpy", forceinline=True)
 def take_bar(columns: np.ndarray, t: int, plan: np.ndarray, state: np.ndarray) -> Bar:
     """The bar at `t` with what the state remembers of the one before; a stretch's first bar has itself before it."""
-    count = int(state[COUNT])
+    count = head_of(state)[COUNT]
     long, short = plan[LONG], plan[SHORT]
     long_slot, short_slot, ring_slot = count % long, count % short, count % plan[RING]
     log_open, log_high = math.log(columns[0, t]), math.log(columns[1, t])
@@ -125,55 +103,56 @@ def step(open_time_ms: int, bar: Bar, plan: np.ndarray, state: np.ndarray, row: 
     column = activity_step(bar, plan, state, row, column)
     column = liquidity_step(bar, plan, state, row, column)
     time_step(open_time_ms, plan, row, column)
-    state[COUNT] = bar.seen + 1
-    state[LAST_OPEN_MS] = open_time_ms
     state[LAST_LOG_CLOSE] = bar.log_close
     state[LAST_LOG_HIGH] = bar.log_high
     state[LAST_LOG_LOW] = bar.log_low
     state[LAST_RETURN] = bar.log_return
 
 
-def compile_advance(fingerprint: float) -> Callable[..., int]:
-    """Compile `advance` for one state of the sources.
-
-    numba's on-disk cache looks at this file only, so an edit of another module of the step would be ignored; values of
-    the closure are part of its key, and the fingerprint is one. It also marks the state: one saved by other sources is
-    refused by `FeatureStream.from_state`.
-    """
+def compile_advance(fingerprint: int) -> Callable[..., int]:
+    """Compile `advance` (see `features.kernel`) for one state of the sources, which it also marks the state with."""
 
     @njit(cache=True, error_model="numpy")
     def advance(
-        open_time_ms: np.ndarray,
+        times: np.ndarray,
         columns: np.ndarray,
         plan: np.ndarray,
-        selection: np.ndarray,
+        settings: np.ndarray,  # noqa: ARG001  (none needed; every kernel is called alike)
         state: np.ndarray,
+        scratch: np.ndarray,
         out: np.ndarray,
+        first: int,
     ) -> int:
-        """Take in bars `columns` float64 (9, T), rows as in `BAR_FIELDS`; write the selected features to `out` (T, F).
-
-        Returns T, or the first row that is not a bar later than all before it; rows from there on are not touched and
-        the state stands as after the row above. A bar that does not follow the last one by the interval resets the
-        state; rows inside the warm-up are NaN.
-        """
-        row = np.empty(plan[COLUMNS])
-        for t in range(len(open_time_ms)):
-            last = int(state[LAST_OPEN_MS])
-            started = state[COUNT] > 0.0
-            if not bar_fits(columns, t, plan[REQUIRED]) or (started and open_time_ms[t] <= last):
+        head = head_of(state)
+        selected = plan[FIRST_HORIZON + plan[HORIZONS] :]
+        for t in range(len(times)):
+            started = head[COUNT] > 0
+            if not bar_fits(columns, t, plan[REQUIRED]) or (started and times[t] <= head[LAST_TIME]):
                 return t
-            if not started or open_time_ms[t] != last + plan[INTERVAL_MS]:
+            if not started or times[t] != head[LAST_TIME] + plan[INTERVAL_MS]:
                 state[:] = 0.0
-                state[FINGERPRINT] = fingerprint
-            step(open_time_ms[t], take_bar(columns, t, plan, state), plan, state, row)
-            if state[COUNT] > plan[WARMUP_ROWS]:
-                for i in range(len(selection)):
-                    out[t, i] = row[selection[i]]
-            else:
-                out[t, :] = np.nan
-        return len(open_time_ms)
+                head[FINGERPRINT] = fingerprint
+            step(times[t], take_bar(columns, t, plan, state), plan, state, scratch)
+            head[COUNT] += 1
+            head[LAST_TIME] = times[t]
+            for i in range(len(selected)):
+                out[i, first + t] = scratch[selected[i]]
+            blank_warmup(out, first + t, first + t + 1, head[COUNT] - 1, plan[WARMUP_ROWS])
+        return len(times)
 
     return advance
 
 
-advance = compile_advance(SOURCE_FINGERPRINT)
+def explain(time: int, bar: dict[str, float], last: int | None, required: set[str]) -> tuple[str, str]:
+    """Why `advance` stopped at this bar, and what to do."""
+    for name, value in bar.items():
+        if (name not in OPTIONAL_FIELDS or name in required) and not 0.0 <= value < math.inf:
+            return f"{name} is {value}", "leave out the features that need it, or the bar"
+    if last is not None and time <= last:
+        return f"the bar is not later than the last one ({iso_time(last)})", "give each bar once, in time order"
+    prices = " ".join(f"{name} {bar[name]}" for name in BAR_FIELDS[:4])
+    return f"{prices} are not a bar", "need 0 < low <= open, close <= high"
+
+
+FINGERPRINT_NOW = source_fingerprint(__file__, "windows.py", "kernel.py")
+KERNEL = Kernel(BARS, FINGERPRINT_NOW, make_plan, compile_advance(FINGERPRINT_NOW), explain)

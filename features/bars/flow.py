@@ -1,11 +1,11 @@
-"""Compiled steps of the families flow and activity; formulas in `features.catalogue`."""
+"""Compiled steps of the families flow and activity; formulas in `features.bars.catalogue`."""
 
 import math
 
 import numpy as np
 from numba import njit
 
-from features.bar_layout import (
+from features.bars.layout import (
     BLOCKS,
     DELTA,
     DELTA_SQUARED,
@@ -24,7 +24,7 @@ from features.bar_layout import (
     VOLUME_MOMENTS,
     Bar,
 )
-from features.bar_price import log_close_before, zscore
+from features.bars.price import log_close_before, zscore
 from features.windows import window_sum
 
 NO_VOLUME = 1e-200

@@ -1,11 +1,11 @@
-"""Compiled steps of the families volatility and dependence; formulas in `features.catalogue`."""
+"""Compiled steps of the families volatility and dependence; formulas in `features.bars.catalogue`."""
 
 import math
 
 import numpy as np
 from numba import njit
 
-from features.bar_layout import (
+from features.bars.layout import (
     AGGREGATED_MOMENTS,
     AGGREGATION,
     BIPOWER,
@@ -19,7 +19,7 @@ from features.bar_layout import (
     SIGNED_SQUARED,
     Bar,
 )
-from features.bar_price import log_close_before
+from features.bars.price import log_close_before
 from features.windows import window_comoments, window_moments, window_sum
 
 VARIANCE_FLOOR = 1e-14

@@ -1,11 +1,11 @@
-"""Compiled steps of the families returns, candle, trend and time; formulas in `features.catalogue`."""
+"""Compiled steps of the families returns, candle, trend and time; formulas in `features.bars.catalogue`."""
 
 import math
 
 import numpy as np
 from numba import njit
 
-from features.bar_layout import (
+from features.bars.layout import (
     BLOCKS,
     FIRST_HORIZON,
     HORIZONS,

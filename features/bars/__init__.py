@@ -1,0 +1,1 @@
+"""Kind "bars": features of one-interval bars with taker flow."""
