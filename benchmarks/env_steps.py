@@ -86,7 +86,7 @@ def contenders(args: Args) -> dict[str, Callable[[], float]]:
     vector, single = ScalpingVectorEnv(args.lanes, market, config), ScalpingEnv(market, config)
     vector.reset(seed=0, options={"stagger": True})
     observations, rewards, terminated, truncated, _ = vector.step(actions[0])
-    orders = np.tile([0.0, 30.0, 20.0, 60.0], (args.bars, 1, 1))
+    orders = np.tile([0.0, 30.0, 20.0, 60.0, np.inf], (args.bars, 1, 1))
     orders[:, 0, 0] = np.repeat(rng.choice([-1.0, 0.0, 1.0], args.bars // 20 + 1), 20)[: args.bars]
     backtest = Backtest(market, config)
     rows = vector.num_envs * args.vector_steps

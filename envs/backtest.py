@@ -18,7 +18,7 @@ from envs.policy import Policy
 from envs.trades import TradeLog
 
 _CHUNK_BARS = 4_096
-"""Steps between two emptyings of the lanes' trade rings (a lane closes at most two trades a step)."""
+"""Steps between two emptyings of the lanes' trade rings (a lane leaves at most three times a step)."""
 
 
 @dataclass(frozen=True)
@@ -26,15 +26,27 @@ class Costs:
     """What trading cost each lane, and how often the fill rules had to guess: arrays (L,)."""
 
     fees: np.ndarray
-    """Maker and taker fees, quote units."""
+    """Maker and taker fees, settlement currency."""
     spread_cost: np.ndarray
-    """Given up to the half-spread, quote units."""
+    """Given up to the half-spread."""
+    impact_cost: np.ndarray
+    """Given up to market impact and latency."""
+    funding: np.ndarray
+    """Funding paid, less what was received."""
     trades: np.ndarray
-    """Closed trades, int64."""
+    """Exits, int64."""
     ambiguous: np.ndarray
-    """Trades whose exit bar touched both barriers (the stop was taken), int64."""
+    """Exits in a bar that touched both barriers, with nothing finer to tell which came first, int64."""
+    resolved: np.ndarray
+    """Exits in such bars that finer bars did tell apart, int64."""
     refused: np.ndarray
-    """Entries refused because the account was too small, int64."""
+    """Entries refused: too small, outside the price collar, or a limit order that would have taken, int64."""
+    expired: np.ndarray
+    """Limit entries that were never filled, int64."""
+    partial: np.ndarray
+    """Fills cut short by the participation cap, int64."""
+    liquidated: np.ndarray
+    """Exits forced by the exchange, int64."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +110,7 @@ class Backtest:
         return self._finish(batch, log, equity, position)
 
     def replay(self, orders: np.ndarray) -> BacktestResult:
-        """Trade the order rows float64 (T, L, 4) (see `envs.actions`) wholly inside compiled code.
+        """Trade the order rows float64 (T, L, 5) (see `envs.actions`) wholly inside compiled code.
 
         Row t is decided at the close of bar t and acts from bar t+1 on; the last row has no bar to act on.
         Raises InputError for another shape, targets outside [-1, 1], distances that are not positive and ttl under 1.
@@ -109,7 +121,7 @@ class Backtest:
             raise InputError(
                 f"orders have shape {orders.shape}, not {(rows, count, ORDER_WIDTH)}",
                 where="replay",
-                remedy="give a row per bar and lane: target, tp_bps, sl_bps, ttl_bars",
+                remedy="give a row per bar and lane: target, tp_bps, sl_bps, ttl_bars, limit_offset_bps",
             )
         _check_orders(orders)
         batch, log, equity, position = self._begin()
@@ -122,7 +134,8 @@ class Backtest:
                 state.account,
                 state.clock,
                 market.prices,
-                market.tradable,
+                market.calendar,
+                market.finer,
                 market.observations,
                 batch.terms,
                 orders[start:stop],
@@ -137,7 +150,7 @@ class Backtest:
     def _begin(self) -> tuple[LaneBatch, TradeLog, np.ndarray, np.ndarray]:
         """A batch whose lanes stand before row 0, an empty log, and equity and position (T, L) at row 0."""
         rows, count = len(self.market), len(self.capitals)
-        slots = 2 * min(_CHUNK_BARS, rows) + 1
+        slots = 3 * min(_CHUNK_BARS, rows) + 1
         batch = LaneBatch(self.market, self.config, count, trade_slots=slots)
         open_lanes(batch.state.account, batch.state.clock, self.capitals, 0, rows - 1)
         equity, position = np.empty((rows, count)), np.empty((rows, count))
@@ -160,9 +173,15 @@ class Backtest:
             costs=Costs(
                 fees=state.money(lanes.FEES).copy(),
                 spread_cost=state.money(lanes.SPREAD_COST).copy(),
+                impact_cost=state.money(lanes.IMPACT_COST).copy(),
+                funding=state.money(lanes.FUNDING_COST).copy(),
                 trades=state.count(lanes.TRADES).copy(),
                 ambiguous=state.count(lanes.AMBIGUOUS).copy(),
+                resolved=state.count(lanes.RESOLVED).copy(),
                 refused=state.count(lanes.REFUSED).copy(),
+                expired=state.count(lanes.EXPIRED).copy(),
+                partial=state.count(lanes.PARTIAL).copy(),
+                liquidated=state.count(lanes.LIQUIDATED).copy(),
             ),
             ruined=state.count(lanes.PHASE) == lanes.HALTED,
         )
@@ -170,12 +189,13 @@ class Backtest:
 
 def _check_orders(orders: np.ndarray) -> None:
     """Raise InputError at the first order row that means nothing."""
-    target, tp_bps, sl_bps, ttl = (orders[..., column] for column in range(ORDER_WIDTH))
+    target, tp_bps, sl_bps, ttl, offset = (orders[..., column] for column in range(ORDER_WIDTH))
     with np.errstate(invalid="ignore"):
-        sane = (np.abs(target) <= 1.0) & (tp_bps > 0.0) & (sl_bps > 0.0) & (ttl >= 1.0)
+        sane = (np.abs(target) <= 1.0) & (tp_bps > 0.0) & (sl_bps > 0.0) & (ttl >= 1.0) & (offset >= 0.0)
     if not sane.all():
         row, lane = np.argwhere(~sane)[0]
         raise InputError(
-            f"order {orders[row, lane].tolist()} is not [target in -1..1, tp_bps > 0, sl_bps > 0, ttl_bars >= 1]",
+            f"order {orders[row, lane].tolist()} is not"
+            " [target in -1..1, tp_bps > 0, sl_bps > 0, ttl_bars >= 1, limit_offset_bps >= 0]",
             where=f"replay, row {row}, lane {lane}",
         )

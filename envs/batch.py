@@ -4,8 +4,9 @@ import numpy as np
 
 from envs.config import MarketConfig
 from envs.kernel import step_lanes
-from envs.lanes import REWARD, TERMINATED, TRUNCATED, LaneState, trading_terms
+from envs.lanes import REWARD, TERMINATED, TRUNCATED, LaneState
 from envs.market import Market
+from envs.terms import trading_terms
 
 
 class LaneBatch:
@@ -14,7 +15,7 @@ class LaneBatch:
     def __init__(self, market: Market, config: MarketConfig, lanes: int, *, trade_slots: int = 1) -> None:
         self.market = market
         self.state = LaneState.create(lanes, trade_slots)
-        self.terms = trading_terms(market.instrument, config)
+        self.terms = trading_terms(market.instrument, config, market.interval_ms, funded=market.funded)
 
     def step(self, orders: np.ndarray, observations: np.ndarray) -> int:
         """Move every lane one bar by `kernel.step_lanes`; returns how many episodes ended."""
@@ -23,7 +24,8 @@ class LaneBatch:
             state.account,
             state.clock,
             market.prices,
-            market.tradable,
+            market.calendar,
+            market.finer,
             market.observations,
             self.terms,
             orders,

@@ -35,10 +35,10 @@ class RiskLimits:
     """A bar's range over the usual one beyond which nothing is entered for `cool_down_bars`."""
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            if not getattr(self, field.name) > 0:
+        for limit in fields(self):
+            if not getattr(self, limit.name) > 0:
                 raise InputError(
-                    f"{field.name} {getattr(self, field.name)} is not positive",
+                    f"{limit.name} {getattr(self, limit.name)} is not positive",
                     where="risk limits",
                     remedy="inf means no limit",
                 )
@@ -46,9 +46,8 @@ class RiskLimits:
     @property
     def any_set(self) -> bool:
         """Whether any limit can bite."""
-        return any(
-            math.isfinite(getattr(self, field.name)) for field in fields(self) if field.name != "cool_down_bars"
-        )
+        limits = (getattr(self, limit.name) for limit in fields(self) if limit.name != "cool_down_bars")
+        return any(map(math.isfinite, limits))
 
 
 @dataclass(frozen=True)

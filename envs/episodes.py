@@ -13,7 +13,8 @@ from envs.lanes import LaneState
 from envs.market import Market
 from envs.streams import first_streams, next_random
 
-YEAR_MS = 365.25 * 86_400_000
+YEAR_MS = 365 * 86_400_000
+COST_ROWS = (lanes.FEES, lanes.SPREAD_COST, lanes.IMPACT_COST, lanes.FUNDING_COST)
 
 
 def episode_windows(market: Market, config: MarketConfig) -> np.ndarray:
@@ -106,9 +107,10 @@ def episode_statistics(state: LaneState, interval_ms: int) -> dict[str, np.ndarr
     trades_per_day closed trades per 24 hours
     max_drawdown   largest 1 - equity / peak, marked at closes
     sharpe         mean / standard deviation of log returns per bar, × sqrt(bars in a year); 0 when nothing moved
-    costs          fees and half-spreads, quote units
-    ambiguous      share of closed trades whose exit bar touched both barriers
-    refused        entries refused for size, int64
+    costs          fees, half-spreads, impact and funding, settlement currency
+    ambiguous      share of exits in bars that touched both barriers with nothing finer to tell them apart
+    refused        entries refused, int64
+    liquidated     exits forced by the exchange, int64
     bars           length so far, int64
     """
     bars = state.count(lanes.ROW) - state.count(lanes.FIRST_ROW)
@@ -128,9 +130,10 @@ def episode_statistics(state: LaneState, interval_ms: int) -> dict[str, np.ndarr
         "trades_per_day": trades * (86_400_000 / interval_ms) / safe_bars,
         "max_drawdown": state.money(lanes.MAX_DRAWDOWN).copy(),
         "sharpe": sharpe,
-        "costs": state.money(lanes.FEES) + state.money(lanes.SPREAD_COST),
+        "costs": sum(state.money(row) for row in COST_ROWS),
         "ambiguous": state.count(lanes.AMBIGUOUS) / safe_trades,
         "refused": state.count(lanes.REFUSED).copy(),
+        "liquidated": state.count(lanes.LIQUIDATED).copy(),
         "bars": bars,
     }
 

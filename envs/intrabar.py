@@ -39,9 +39,7 @@ def leave(
     if reason == lanes.BY_STOP_LOSS and side_of(quantity) * (mid - account[lanes.LIQUIDATION, i]) <= 0.0:
         reason = lanes.BY_LIQUIDATION
         room = np.inf
-    return close_position(
-        i, bar, held, mid, arrival, half_spread, impact, room, reason, account, clock, terms, trades
-    )
+    return close_position(i, bar, held, mid, arrival, half_spread, impact, room, reason, account, clock, terms, trades)
 
 
 @inlined

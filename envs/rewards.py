@@ -9,9 +9,7 @@ from envs.fills import unit_notional
 
 
 @inlined
-def step_reward(
-    i: int, change: float, deeper: float, close: float, account: np.ndarray, terms: np.ndarray
-) -> float:
+def step_reward(i: int, change: float, deeper: float, close: float, account: np.ndarray, terms: np.ndarray) -> float:
     """reward_scale × the chosen form, w being `reward_weight`:
 
     log_equity           r, the change in log equity net of everything

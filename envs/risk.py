@@ -122,7 +122,7 @@ class RiskControl:
 
     @property
     def state(self) -> str:
-        """"active", "reducing" or "stopped"."""
+        """ "active", "reducing" or "stopped"."""
         return STATES[int(self.account.clock[lanes.RISK_STATE, self.lane])]
 
     @property

@@ -37,8 +37,8 @@ class Foresight:
     """+1 or -1, int64 (N,)."""
 
     def orders(self, rows: int) -> Floats:
-        """The trades as order rows, float64 (rows, 1, 4), for `Backtest.replay`: no bracket, no time-out."""
-        orders = np.full((rows, 1, 4), np.inf)
+        """The trades as order rows, float64 (rows, 1, 5), for `Backtest.replay`: no bracket, no time-out."""
+        orders = np.full((rows, 1, 5), np.inf)
         orders[:, 0, 0] = 0.0
         for entry, stop, side in zip(self.entry, self.exit, self.side, strict=True):
             orders[entry - 1 : stop - 1, 0, 0] = side

@@ -16,15 +16,18 @@ from numpy.typing import NDArray
 from data_pipeline.instruments import Instrument
 from envs import lanes
 from envs.batch import LaneBatch
+from envs.columns import CALENDAR_COLUMNS, FINER_COLUMNS, PRICE_COLUMNS
 from envs.config import MarketConfig
+from envs.costs import ImpactModel, TradingCosts
 from envs.kernel import open_lanes
 from envs.market import Market
 from envs.observation import observation_columns
+from envs.trades import MONEY
 from live.feed import ClosedBar, bar_block
 
 NEVER = np.iinfo(np.int64).max
-MOST_TRADES = 2
-"""A lane closes at most this many trades in one bar: one at its open, one inside."""
+MOST_TRADES = 3
+"""A lane leaves at most this often in one bar: at its open, inside, and in part at its close."""
 _ROW_NUMBERS = [lanes.ROW, lanes.FIRST_ROW, lanes.ENTRY_ROW]
 
 
@@ -37,7 +40,7 @@ class Fill:
     """+1 the position is long, -1 it is short."""
     qty: float
     price: float
-    """Half-spread included."""
+    """Every cost of the fill included."""
     reason: str
     """Why a position was left (`envs.lanes.EXIT_REASONS`); "signal" for an entry."""
 
@@ -63,15 +66,18 @@ class PaperAccount:
     ) -> None:
         self._instrument, self._columns, self._interval_ms = instrument, columns, interval_ms
         self._last: tuple[ClosedBar, NDArray[np.float32]] | None = None
+        self._impact = ImpactModel(interval_ms)
+        self._coefficients = np.zeros(2)  # of the last bar and the new one
         no_bars = Market(
             symbol=instrument.symbol,
             instrument=instrument,
             interval_ms=interval_ms,
             open_time_ms=np.empty(0),
-            prices=np.empty((0, 5)),
+            prices=np.empty((0, PRICE_COLUMNS)),
+            calendar=np.empty((0, CALENDAR_COLUMNS)),
+            finer=np.empty((0, FINER_COLUMNS)),
             observations=np.empty((0, len(columns))),
             columns=columns,
-            tradable=np.empty(0),
             segment_stop=np.empty(0),
         )
         self._batch = LaneBatch(no_bars, config, 1, trade_slots=MOST_TRADES)
@@ -80,18 +86,27 @@ class PaperAccount:
         open_lanes(state.account, state.clock, np.array([capital]), 0, NEVER)
 
     def step(self, bar: ClosedBar, row: NDArray[np.float32], order: NDArray[np.float64]) -> Moved:
-        """Fill `order` (1, 4), decided at the last close, in `bar`, by the rules of docs/fills.md.
+        """Fill `order` (1, 5), decided at the last close, in `bar`, by the rules of docs/fills.md.
 
         `row`: float32 (C,), the market's columns known at the close of `bar`, NaN where missing.
         """
         last, self._last = self._last, (bar, row)
+        follows = last is not None and bar.open_time_ms - last[0].open_time_ms == self._interval_ms
+        one = (np.array([value]) for value in (bar.open_time_ms, bar.close, bar.volume))
+        self._coefficients[0] = self._coefficients[1]
+        self._coefficients[1] = self._impact.update(*one, first=follows)[0]
         if last is None:
             return Moved(None)
         before, known = last
         times = np.array([before.open_time_ms, bar.open_time_ms])
         bars = bar_block(times, np.stack([before.row(), bar.row()]))
         self._batch.market = Market.build(
-            bars, np.stack([known, row]), self._columns, self._instrument, self._interval_ms
+            bars,
+            np.stack([known, row]),
+            self._columns,
+            self._instrument,
+            self._interval_ms,
+            costs=TradingCosts(impact=self._coefficients.copy()),
         )
         clock = self._batch.state.clock
         if clock[lanes.PHASE, 0] == lanes.FRESH:
@@ -116,6 +131,8 @@ class PaperAccount:
         return {
             "account": self._batch.state.account,
             "clock": self._batch.state.clock,
+            "impact": self._impact.state,
+            "coefficients": self._coefficients,
             "last_time": np.array([bar.open_time_ms for bar, _ in seen], dtype=np.int64),
             "last_bar": np.array([bar.row() for bar, _ in seen]).reshape(-1, 9),
             "last_row": np.array([row for _, row in seen], dtype=np.float32).reshape(-1, len(self._columns)),
@@ -125,6 +142,8 @@ class PaperAccount:
         """Go on from `state`."""
         self._batch.state.account[:] = state["account"]
         self._batch.state.clock[:] = state["clock"]
+        self._impact.state[:] = state["impact"]
+        self._coefficients[:] = state["coefficients"]
         for time, bar, row in zip(state["last_time"], state["last_bar"], state["last_row"], strict=True):
             self._last = ClosedBar.from_row(time, bar), row
 
@@ -149,7 +168,7 @@ class PaperAccount:
         entry = int(record[lanes.ENTRY_BAR])
         # A position never outlives the first open after a gap, so every bar from its entry to row 0 was there.
         entry_time = times[1] if entry == 1 else times[0] + entry * self._interval_ms
-        gross, fees, spread = (float(record[c]) for c in (lanes.GROSS_PNL, lanes.TRADE_FEES, lanes.TRADE_SPREAD))
+        gross, fees, spread, impact, funding = (float(record[column]) for column in MONEY)
         return {
             "side": int(record[lanes.SIDE]),
             "qty": float(record[lanes.SIZE]),
@@ -161,6 +180,8 @@ class PaperAccount:
             "gross_pnl": gross,
             "fees": fees,
             "spread_cost": spread,
-            "net_pnl": gross - fees - spread,
+            "impact_cost": impact,
+            "funding": funding,
+            "net_pnl": gross - fees - spread - impact - funding,
             "bars_held": int(record[lanes.HELD]),
         }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from agents.checkpoints import POLICY_WEIGHTS, checkpoint_of
 from agents.policy import TrainedPolicy, load_policy
@@ -102,13 +101,10 @@ def load_run(path: Path, *, symbol: str | None = None, policy: Path | None = Non
 
 def market_rules(policy: TrainedPolicy, where: str) -> MarketConfig:
     """The rules that a policy was trained under. Raises InputError for rules that this version does not know."""
-    known: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in policy.spec.market.items()
-    }
-    unknown = sorted(known.keys() - {field.name for field in fields(MarketConfig)})
+    unknown = sorted(policy.spec.market.keys() - {field.name for field in fields(MarketConfig)})
     if unknown:
         raise InputError(f"rule {unknown[0]!r} of its market is unknown", where=where, remedy="train the policy again")
-    return MarketConfig(**known)
+    return MarketConfig.from_dict(policy.spec.market)
 
 
 def _symbol_folder(path: Path, symbol: str | None) -> Path:

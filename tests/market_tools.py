@@ -1,9 +1,12 @@
 """Small markets for tests of envs."""
 
+from typing import Any
+
 import numpy as np
 
 from data_pipeline.instruments import Instrument
 from data_pipeline.schema import BarArrays
+from envs.config import MarketConfig
 from envs.market import Market
 
 MINUTE_MS = 60_000
@@ -11,6 +14,11 @@ FIRST_MS = 1_700_000_040_000
 
 PERPETUAL = Instrument("TEST", 0.1, 0.01, 5.0, maker_fee_bps=2.0, taker_fee_bps=5.0, contract="linear")
 SPOT = Instrument("TESTSPOT", 0.1, 0.01, 5.0, maker_fee_bps=10.0, taker_fee_bps=10.0, contract="spot")
+
+
+def plain(**settings: Any) -> MarketConfig:
+    """Rules without impact, latency and participation cap: market orders cost the fee and the half-spread alone."""
+    return MarketConfig(impact=0.0, latency_ms=0.0, max_participation=np.inf, **settings)
 
 
 def build_market(
@@ -24,8 +32,9 @@ def build_market(
     bars = np.asarray(bars, dtype=np.float64)
     minutes = np.arange(len(bars)) if minutes is None else np.asarray(minutes)
     ones = np.ones(len(bars))
+    volume = np.full(len(bars), 1e9)  # far beyond any order: no participation cap, no impact worth naming
     columns = [np.ascontiguousarray(column) for column in bars.T]
-    rows = BarArrays(FIRST_MS + MINUTE_MS * minutes.astype(np.int64), *columns, ones, ones, ones, ones, ones)
+    rows = BarArrays(FIRST_MS + MINUTE_MS * minutes.astype(np.int64), *columns, volume, ones, ones, ones, ones)
     if observations is None:
         observations = np.zeros((len(bars), 1), dtype=np.float32)
     names = tuple(f"x{k}" for k in range(observations.shape[1]))
@@ -69,8 +78,8 @@ def random_market(
 
 
 def random_orders(rng: np.random.Generator, rows: int, lanes: int = 1, *, hold: float = 0.9) -> np.ndarray:
-    """Orders (rows, lanes, 4): a target that lasts some bars, brackets and ttl of all kinds."""
-    orders = np.empty((rows, lanes, 4))
+    """Orders (rows, lanes, 5), market entries: a target that lasts some bars, brackets and ttl of all kinds."""
+    orders = np.full((rows, lanes, 5), np.inf)
     target = np.zeros(lanes)
     for t in range(rows):
         fresh = rng.random(lanes) > hold

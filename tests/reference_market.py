@@ -54,7 +54,7 @@ class Account:
         return (price / self.tick + SNAP).to_integral_value(ROUND_FLOOR) * self.tick
 
     def enter(self, bar: int, opening: Decimal, order: list[float]) -> None:
-        target, tp_bps, sl_bps, ttl = order
+        target, tp_bps, sl_bps, ttl, _ = order
         side = 1 if target > 0 else -1
         price = opening * (1 + side * self.half_spread)
         leverage = exact(self.config.leverage)

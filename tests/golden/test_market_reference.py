@@ -13,20 +13,19 @@ from data_pipeline.instruments import Instrument, default_instrument
 from data_pipeline.readers import read_bars, symbol_from_path
 from data_pipeline.schema import bar_arrays
 from envs.backtest import Backtest
-from envs.config import MarketConfig
 from envs.market import Market
-from tests.market_tools import PERPETUAL, SPOT, random_market, random_orders
+from tests.market_tools import PERPETUAL, SPOT, plain, random_market, random_orders
 from tests.reference_market import simulate
 
 DOCS = Path(__file__).parents[2] / "docs" / "fills.md"
 COARSE = Instrument("COARSE", 0.5, 0.25, 60.0, maker_fee_bps=-1.0, taker_fee_bps=4.0)
 ODD_STEPS = Instrument("ODD", 0.3, 0.07, 0.0, maker_fee_bps=0.0, taker_fee_bps=0.0)
 CASES = {
-    "perpetual": (PERPETUAL, MarketConfig(), (10_000.0, 100.0, 9.0)),
-    "leverage": (PERPETUAL, MarketConfig(leverage=10.0, half_spread_bps=2.0, stop_out_fraction=0.6), (10_000.0, 300.0)),
-    "spot": (SPOT, MarketConfig(half_spread_bps=0.0), (100_000.0, 50.0)),
-    "coarse": (COARSE, MarketConfig(half_spread_bps=7.0), (1_000.0, 450.0)),
-    "odd steps": (ODD_STEPS, MarketConfig(half_spread_bps=0.1), (1_000.0,)),
+    "perpetual": (PERPETUAL, plain(), (10_000.0, 100.0, 9.0)),
+    "leverage": (PERPETUAL, plain(leverage=10.0, half_spread_bps=2.0, stop_out_fraction=0.6), (10_000.0, 300.0)),
+    "spot": (SPOT, plain(half_spread_bps=0.0), (100_000.0, 50.0)),
+    "coarse": (COARSE, plain(half_spread_bps=7.0), (1_000.0, 450.0)),
+    "odd steps": (ODD_STEPS, plain(half_spread_bps=0.1), (1_000.0,)),
 }
 
 
@@ -90,8 +89,8 @@ def test_a_different_rule_would_be_noticed() -> None:
     """The reference itself must bite: one changed term of the market shows in it."""
     market = random_market(0, 400)
     orders = random_orders(np.random.default_rng(0), len(market))
-    result = Backtest(market, MarketConfig(half_spread_bps=0.5)).replay(orders)
-    changed = replace(MarketConfig(), half_spread_bps=0.51)
+    result = Backtest(market, plain(half_spread_bps=0.5)).replay(orders)
+    changed = replace(plain(), half_spread_bps=0.51)
     _, equity = simulate(
         market.prices[:, :4].tolist(), market.tradable.tolist(), orders[:, 0].tolist(), PERPETUAL, changed, 10_000.0
     )
@@ -114,7 +113,7 @@ def test_real_bars_equal_the_reference_too(file: str, contract: Literal["spot", 
     market = Market.build(rows, np.zeros((len(rows), 1)), ("x",), instrument)
     rng = np.random.default_rng(5)
     orders = random_orders(rng, len(rows), hold=0.9)
-    config = MarketConfig(stop_out_fraction=0.01)
+    config = plain(stop_out_fraction=0.01)
     result = Backtest(market, config).replay(orders)
     account, equity = simulate(
         market.prices[:, :4].tolist(),

@@ -116,7 +116,7 @@ def test_backtest_replay_and_env_agree_step_by_step(mode: str) -> None:
     config = MarketConfig(action_mode=mode, episode_bars=len(market), stop_out_fraction=0.01)
     env = ScalpingVectorEnv(2, market, config)
     actions = sticky_actions(env, len(market), 9)
-    orders = np.zeros((len(market), 2, 4))
+    orders = np.full((len(market), 2, 5), np.inf)
     decoder = ActionDecoder(config)
     for t in range(len(market)):
         decoder.decode(decoder.as_batch(actions[t], 2), orders[t])
@@ -149,7 +149,7 @@ def test_backtest_replay_and_env_agree_step_by_step(mode: str) -> None:
 def test_long_backtests_collect_every_trade() -> None:
     """Rings of trades go round many times; the log must not lose or repeat one."""
     market = random_market(6, 13_000, holes=False, columns=1)
-    orders = np.tile([1.0, 5.0, 5.0, 1.0], (len(market), 1, 1))
+    orders = np.tile([1.0, 5.0, 5.0, 1.0, np.inf], (len(market), 1, 1))
     orders[::2, 0, 0] = -1.0
     result = Backtest(market, MarketConfig(stop_out_fraction=1e-9), (1e9,)).replay(orders)
     assert result.trades.num_rows == result.costs.trades[0] > 8_000

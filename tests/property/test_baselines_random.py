@@ -32,7 +32,7 @@ def blind_orders(rng: np.random.Generator, rows: int, longest: int = 40) -> np.n
     """Sides wanted for random stretches, decided without a look at the market: float64 (rows, 1, 4)."""
     lengths = rng.integers(2, longest, rows)
     sides = np.repeat(rng.choice([-1.0, 0.0, 0.0, 1.0], rows), lengths)[:rows]
-    orders = np.empty((rows, 1, 4))
+    orders = np.full((rows, 1, 5), np.inf)
     orders[:, 0] = (0.0, BRACKET.default_tp_bps, BRACKET.default_sl_bps, BRACKET.ttl_bars)
     orders[:, 0, 0] = sides
     return orders

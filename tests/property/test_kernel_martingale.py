@@ -30,7 +30,7 @@ def test_mean_profit_is_minus_the_costs(walk: np.ndarray, kind: str) -> None:
     Barriers lie more than a bar's range apart, so no bar is ambiguous.
     """
     rng = np.random.default_rng(7)
-    orders = np.empty((ROWS, 1, 4))
+    orders = np.full((ROWS, 1, 5), np.inf)
     orders[..., 0] = {"long": 0.01, "short": -0.01}.get(kind, 0.0)
     if kind == "random":
         orders[..., 0] = 0.01 * np.repeat(rng.choice([-1.0, 0.0, 1.0], ROWS // 50), 50)[:, None]

@@ -14,7 +14,7 @@ from envs.env import ScalpingEnv
 from envs.observation import observation_columns
 from envs.registration import ENV_ID, register
 from envs.vector_env import ScalpingVectorEnv
-from tests.market_tools import SPOT, build_market, random_market
+from tests.market_tools import SPOT, build_market, plain, random_market
 
 MODES = ("discrete", "multi_discrete", "continuous")
 SHORT = MarketConfig(episode_bars=40, min_episode_bars=15)
@@ -112,11 +112,11 @@ def test_episodes_cross_no_gap_and_keep_their_length() -> None:
     width = len(observation_columns(market))
     known = {row.tobytes(): index for index, row in enumerate(market.observations)}
     observations, _ = env.reset(seed=1)
-    rows = np.array([known[row[: width - 9].tobytes()] for row in observations])
+    rows = np.array([known[row[: len(market.columns)].tobytes()] for row in observations])
     ended, length, lengths = np.zeros(32, bool), np.zeros(32, int), []
     for _ in range(400):
         observations, _, terminated, truncated, _ = env.step(np.ones(32, dtype=int))
-        now = np.array([known[row[: width - 9].tobytes()] for row in observations])
+        now = np.array([known[row[: len(market.columns)].tobytes()] for row in observations])
         moved = ~ended
         assert (now[moved] == rows[moved] + 1).all()
         assert market.tradable[rows[moved]].all()  # so every step was decided on a complete row before no gap
@@ -224,7 +224,7 @@ def test_reset_options() -> None:
 
 def test_episode_statistics_tell_what_happened() -> None:
     market = random_market(9, 400, holes=False)
-    config = MarketConfig(episode_bars=300, initial_capital=5_000.0, stop_out_fraction=0.01)
+    config = plain(episode_bars=300, initial_capital=5_000.0, stop_out_fraction=0.01)
     env = ScalpingEnv(market, config)
     env.reset(options={"start_row": 0})
     actions = np.repeat(np.random.default_rng(0).integers(0, 3, 60), 5)
@@ -241,7 +241,7 @@ def test_episode_statistics_tell_what_happened() -> None:
     assert said["equity"] == pytest.approx(equity[-1], rel=1e-9)
     assert said["return_log"] == pytest.approx(logs.sum(), abs=1e-12)
     assert said["max_drawdown"] == pytest.approx((1 - equity / peak).max(), rel=1e-9)
-    assert said["sharpe"] == pytest.approx(logs.mean() / logs.std() * np.sqrt(365.25 * 1440), rel=1e-9)
+    assert said["sharpe"] == pytest.approx(logs.mean() / logs.std() * np.sqrt(365 * 1440), rel=1e-9)
     assert said["trades_per_day"] == pytest.approx(said["trades"] * 1440 / 300)
     assert 0 < said["win_rate"] < 1
     assert said["costs"] > 0
@@ -250,9 +250,7 @@ def test_episode_statistics_tell_what_happened() -> None:
 def test_account_columns_by_hand() -> None:
     """Entry at 1000 (no spread), levels 1003 and 998, two bars held, close 1001."""
     bars = [(1000, 1000, 1000, 1000), (1000, 1001, 999, 1000), (1000, 1002, 999, 1001), (1001, 1001, 1001, 1001)]
-    env = ScalpingEnv(
-        build_market(np.array(bars)), MarketConfig(half_spread_bps=0.0, episode_bars=3, min_episode_bars=2)
-    )
+    env = ScalpingEnv(build_market(np.array(bars)), plain(half_spread_bps=0.0, episode_bars=3, min_episode_bars=2))
     env.reset(options={"start_row": 0, "initial_capital": 1_000.0})
     env.step(1)
     observation = env.step(1)[0]
@@ -270,6 +268,8 @@ def test_account_columns_by_hand() -> None:
             "account_log_return": np.log(equity / 1_000),
             "account_drawdown": 0.0,
             "account_capital": (np.log10(equity) - 3.5) / 1.5,
+            "account_resting": 0.0,
+            "account_restricted": 0.0,
         },
         abs=1e-6,
     )
