@@ -18,7 +18,7 @@ from envs.policy import Policy
 from envs.trades import TradeLog
 
 _CHUNK_BARS = 4_096
-"""Steps between two emptyings of the lanes' trade rings (a lane leaves at most three times a step)."""
+"""Steps between two emptyings of the lanes' trade rings."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class Backtest:
     def _begin(self) -> tuple[LaneBatch, TradeLog, np.ndarray, np.ndarray]:
         """A batch whose lanes stand before row 0, an empty log, and equity and position (T, L) at row 0."""
         rows, count = len(self.market), len(self.capitals)
-        slots = 3 * min(_CHUNK_BARS, rows) + 1
+        slots = lanes.EXITS_PER_BAR * min(_CHUNK_BARS, rows) + 1
         batch = LaneBatch(self.market, self.config, count, trade_slots=slots)
         open_lanes(batch.state.account, batch.state.clock, self.capitals, 0, rows - 1)
         equity, position = np.empty((rows, count)), np.empty((rows, count))

@@ -183,7 +183,9 @@ class MarketConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "MarketConfig":
         """The config that `dataclasses.asdict` made into plain values. Raises InputError and TypeError as usual."""
-        known = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        known: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+        }
         if isinstance(known.get("risk"), dict):
             known["risk"] = RiskLimits(**known["risk"])
         return cls(**known)

@@ -43,10 +43,10 @@ def leave(
 
 
 @inlined
-def finer_rows(bar: int, calendar: np.ndarray, finer: np.ndarray) -> tuple[int, int]:
+def finer_rows(bar: int, calendar: np.ndarray, finer: np.ndarray) -> tuple[np.int64, np.int64]:
     """Rows [first, stop) of `finer` inside the bar; empty without finer bars."""
     first = np.int64(calendar[bar, FINER])
-    stop = finer.shape[0]
+    stop = np.int64(finer.shape[0])
     if bar + 1 < calendar.shape[0]:
         stop = np.int64(calendar[bar + 1, FINER])
     return first, stop

@@ -102,6 +102,8 @@ RUNNING, FRESH, HALTED = 0, 1, 2  # FRESH: just reset, shows its first row witho
     TRADE_FUNDING,
 ) = range(13)
 TRADE_COLUMNS = 13
+EXITS_PER_BAR = 3
+"""Most exits of a lane in one bar: at its open, inside, and of what is left at its close."""
 
 # Why a position was closed, float64 in a trade record, a name in the trades table; the first ones are the bracket's.
 NO_EXIT, BY_TAKE_PROFIT, BY_STOP_LOSS = brackets.NO_EXIT, brackets.BY_TAKE_PROFIT, brackets.BY_STOP_LOSS

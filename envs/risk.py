@@ -58,7 +58,7 @@ def begin_bar(i: int, bar: int, day: int, account: np.ndarray, clock: np.ndarray
         clock[lanes.DAY_ENTRIES, i] = 0
         account[lanes.DAY_EQUITY, i] = account[lanes.EQUITY, i]
         reason = clock[lanes.RISK_REASON, i]
-        if reason == DAILY_LOSS or reason == DAILY_ENTRIES:
+        if reason in (DAILY_LOSS, DAILY_ENTRIES):
             _set(i, ACTIVE, NOTHING, 0, clock)
     if clock[lanes.RISK_STATE, i] != ACTIVE and bar >= clock[lanes.RISK_UNTIL, i]:
         _set(i, ACTIVE, NOTHING, 0, clock)
@@ -84,9 +84,9 @@ def end_bar(
     usual = account[lanes.USUAL_RANGE, i]
     burst = usual > 0.0 and width >= terms[T.VOLATILITY] * usual
     account[lanes.USUAL_RANGE, i] = width if usual == 0.0 else usual + USUAL_RANGE_WEIGHT * (width - usual)
-    if clock[lanes.RISK_STATE, i] == STOPPED and clock[lanes.RISK_UNTIL, i] == lanes.NEVER:
-        if clock[lanes.RISK_REASON, i] != DAILY_LOSS:
-            return
+    waits = clock[lanes.RISK_STATE, i] == STOPPED and clock[lanes.RISK_UNTIL, i] == lanes.NEVER
+    if waits and clock[lanes.RISK_REASON, i] != DAILY_LOSS:  # only a human lifts it
+        return
     equity = account[lanes.EQUITY, i]
     if 1.0 - equity / account[lanes.PEAK, i] >= terms[T.DRAWDOWN]:
         _set(i, STOPPED, DRAWDOWN, lanes.NEVER, clock)

@@ -18,6 +18,7 @@ from envs.demo import demo_market
 from envs.episodes import EpisodeStarter, episode_statistics
 from envs.lanes import FIRST_ROW, INITIAL
 from envs.market import Market, MarketSource, open_market
+from envs.masks import action_masks
 from envs.observation import observation_columns, observation_space
 
 
@@ -151,6 +152,14 @@ class ScalpingVectorEnv(VectorEnv):
         if any(block.ended for block in self._blocks):
             return self._episode_infos(terminated | truncated)
         return {}
+
+    def action_masks(self) -> np.ndarray:
+        """bool (N, A): which actions can do anything, see `envs.masks.action_masks`."""
+        masks = [action_masks(block.batch, self.config) for block in self._blocks]
+        out = np.empty((self.num_envs, masks[0].shape[1]), dtype=np.bool_)
+        for block, mask in zip(self._blocks, masks, strict=True):
+            out[block.lanes] = mask
+        return out
 
     def get_state(self) -> dict[str, Any]:
         """Copies of everything that the next step depends on besides the markets and the config."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from data_pipeline.instruments import Instrument
 from envs import lanes
 from envs.batch import LaneBatch
-from envs.columns import CALENDAR_COLUMNS, FINER_COLUMNS, PRICE_COLUMNS
+from envs.columns import CALENDAR_COLUMNS, CLOSE, FINER_COLUMNS, PRICE_COLUMNS, VOLUME
 from envs.config import MarketConfig
 from envs.costs import ImpactModel, TradingCosts
 from envs.kernel import open_lanes
@@ -26,8 +26,6 @@ from envs.trades import MONEY
 from live.feed import ClosedBar, bar_block
 
 NEVER = np.iinfo(np.int64).max
-MOST_TRADES = 3
-"""A lane leaves at most this often in one bar: at its open, inside, and in part at its close."""
 _ROW_NUMBERS = [lanes.ROW, lanes.FIRST_ROW, lanes.ENTRY_ROW]
 
 
@@ -68,6 +66,7 @@ class PaperAccount:
         self._last: tuple[ClosedBar, NDArray[np.float32]] | None = None
         self._impact = ImpactModel(interval_ms)
         self._coefficients = np.zeros(2)  # of the last bar and the new one
+        self._recalled_ms = 0
         no_bars = Market(
             symbol=instrument.symbol,
             instrument=instrument,
@@ -80,10 +79,19 @@ class PaperAccount:
             columns=columns,
             segment_stop=np.empty(0),
         )
-        self._batch = LaneBatch(no_bars, config, 1, trade_slots=MOST_TRADES)
+        self._batch = LaneBatch(no_bars, config, 1, trade_slots=lanes.EXITS_PER_BAR)
         self._observation = np.zeros((1, len(observation_columns(no_bars))), dtype=np.float32)
         state = self._batch.state
         open_lanes(state.account, state.clock, np.array([capital]), 0, NEVER)
+
+    def recall(self, market: Market, before_ms: int) -> None:
+        """Learn the usual volatility and volume from the rows of `market` that opened before `before_ms`."""
+        known = int(np.searchsorted(market.open_time_ms, before_ms))
+        prices = market.prices[:known]
+        coefficients = self._impact.update(market.open_time_ms[:known], prices[:, CLOSE], prices[:, VOLUME])
+        if known:
+            self._coefficients[:] = coefficients[-1]
+            self._recalled_ms = int(market.open_time_ms[known - 1])
 
     def step(self, bar: ClosedBar, row: NDArray[np.float32], order: NDArray[np.float64]) -> Moved:
         """Fill `order` (1, 5), decided at the last close, in `bar`, by the rules of docs/fills.md.
@@ -91,10 +99,11 @@ class PaperAccount:
         `row`: float32 (C,), the market's columns known at the close of `bar`, NaN where missing.
         """
         last, self._last = self._last, (bar, row)
-        follows = last is not None and bar.open_time_ms - last[0].open_time_ms == self._interval_ms
-        one = (np.array([value]) for value in (bar.open_time_ms, bar.close, bar.volume))
+        before_ms = self._recalled_ms if last is None else last[0].open_time_ms
+        follows = bar.open_time_ms - before_ms == self._interval_ms
+        time, close, volume = (np.array([value]) for value in (bar.open_time_ms, bar.close, bar.volume))
         self._coefficients[0] = self._coefficients[1]
-        self._coefficients[1] = self._impact.update(*one, first=follows)[0]
+        self._coefficients[1] = self._impact.update(time, close, volume, first=follows)[0]
         if last is None:
             return Moved(None)
         before, known = last
@@ -153,7 +162,7 @@ class PaperAccount:
         trades: list[dict[str, Any]] = []
         ring = self._batch.state.trades[0]
         for number in range(closed, self.count(lanes.TRADES)):
-            record = ring[number % MOST_TRADES]
+            record = ring[number % lanes.EXITS_PER_BAR]
             side, qty = int(record[lanes.SIDE]), float(record[lanes.SIZE])
             if record[lanes.ENTRY_BAR] == 1:
                 fills.append(Fill("entry", side, qty, float(record[lanes.ENTRY_FILL]), "signal"))

@@ -39,10 +39,15 @@ class TrainedRun:
     """Of the observation columns."""
     policy: Policy
     config: MarketConfig
-    known_until_ms: int
-    """Open time of the last bar that the run has seen; a session on bars up to it is a rehearsal, not evidence."""
+    market: Market
+    """What the run saw. A session on bars up to its last is a rehearsal, not evidence."""
     identity: dict[str, str]
     """What tells this run's models and policy from any other's."""
+
+    @property
+    def known_until_ms(self) -> int:
+        """Open time of the last bar that the run has seen."""
+        return int(self.market.open_time_ms[-1])
 
     def __post_init__(self) -> None:
         members = tuple(self.fold.models)
@@ -89,7 +94,7 @@ def load_run(path: Path, *, symbol: str | None = None, policy: Path | None = Non
         scaler=_load_scaler(market_folder / SCALER),
         policy=trained,
         config=market_rules(trained, str(policy_path)),
-        known_until_ms=int(market.open_time_ms[-1]),
+        market=market,
         identity={
             "symbol": market.symbol,
             "models": fold.config_hash,

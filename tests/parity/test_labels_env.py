@@ -42,7 +42,7 @@ def every_bracket(
     rows, stride = len(bars), ttl + 2
     orders = np.tile([0.0, np.inf, np.inf, np.inf, np.inf], (rows, stride, 1))
     for t in range(rows):
-        orders[t : t + ttl + 1, t % stride] = side[t], tp[t], sl[t], ttl
+        orders[t : t + ttl + 1, t % stride, :4] = side[t], tp[t], sl[t], ttl
     market = Market.build(bars, np.zeros((rows, 1)), ("nothing",), instrument)
     config = plain(half_spread_bps=half, stop_out_fraction=1e-9)
     return Backtest(market, config, [CAPITAL] * stride).replay(orders)
@@ -118,7 +118,7 @@ def test_mixed_sides_and_ambiguous_counts() -> None:
     valid = np.flatnonzero(labels.valid)
     orders = np.tile([0.0, np.inf, np.inf, np.inf, np.inf], (rows, len(valid), 1))
     for lane, t in enumerate(valid):
-        orders[t : labels.t1[t], lane] = side[t], 20.0, 10.0, ttl  # wanted up to the exit's bar: one trade a lane
+        orders[t : labels.t1[t], lane, :4] = side[t], 20.0, 10.0, ttl  # wanted up to the exit's bar: one trade a lane
     result = Backtest(market, plain(stop_out_fraction=1e-9), [CAPITAL] * len(valid)).replay(orders)
     np.testing.assert_array_equal(result.costs.ambiguous, labels.ambiguous[valid])
     np.testing.assert_array_equal(result.costs.trades, np.ones(len(valid)))

@@ -109,7 +109,6 @@ def test_starts_are_uniform_over_the_rows_that_fit() -> None:
 def test_episodes_cross_no_gap_and_keep_their_length() -> None:
     market = random_market(3, 3_000)
     env = ScalpingVectorEnv(32, market, SHORT)
-    width = len(observation_columns(market))
     known = {row.tobytes(): index for index, row in enumerate(market.observations)}
     observations, _ = env.reset(seed=1)
     rows = np.array([known[row[: len(market.columns)].tobytes()] for row in observations])
