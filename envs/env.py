@@ -109,7 +109,7 @@ class ScalpingEnv(gym.Env):
             return observations[0], reward, False, False, {}
         self._running = False
         terminated, truncated = (bool(state.clock[flag, 0]) for flag in (TERMINATED, TRUNCATED))
-        statistics = episode_statistics(state, self.market.interval_ms)
+        statistics = episode_statistics(state, self.market.interval_ms, np.zeros(1, dtype=np.int64))
         info = {"episode": {name: values.item() for name, values in statistics.items()}}
         return observations[0], reward, terminated, truncated, info
 

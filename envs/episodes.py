@@ -97,14 +97,15 @@ def _window_of(pick: int, windows: np.ndarray) -> int:
     return low
 
 
-def episode_statistics(state: LaneState, interval_ms: int) -> dict[str, np.ndarray]:
-    """What the running (or just ended) episode of each lane has come to: arrays (N,), float64 unless said.
+def episode_statistics(state: LaneState, interval_ms: int, chosen: np.ndarray) -> dict[str, np.ndarray]:
+    """What the running (or just ended) episodes of lanes `chosen` int64 (K,) have come to: arrays (K,), float64 unless
+    said.
 
-    equity         marked at the last close, quote units
+    equity         marked at the last close, settlement currency
     return_log     ln(equity / initial capital)
-    trades         closed, int64
+    trades         exits, int64
     win_rate       share of them with a net profit (0 without trades)
-    trades_per_day closed trades per 24 hours
+    trades_per_day exits per 24 hours
     max_drawdown   largest 1 - equity / peak, marked at closes
     sharpe         mean / standard deviation of log returns per bar, × sqrt(bars in a year); 0 when nothing moved
     costs          fees, half-spreads, impact and funding, settlement currency
@@ -113,27 +114,28 @@ def episode_statistics(state: LaneState, interval_ms: int) -> dict[str, np.ndarr
     liquidated     exits forced by the exchange, int64
     bars           length so far, int64
     """
-    bars = state.count(lanes.ROW) - state.count(lanes.FIRST_ROW)
+    account, clock = state.account[:, chosen], state.clock[:, chosen]
+    bars = clock[lanes.ROW] - clock[lanes.FIRST_ROW]
     safe_bars = np.maximum(bars, 1)
-    trades = state.count(lanes.TRADES).copy()
+    trades = clock[lanes.TRADES]
     safe_trades = np.maximum(trades, 1)
-    return_log = state.money(lanes.LOG_EQUITY) - state.money(lanes.LOG_INITIAL)
+    return_log = account[lanes.LOG_EQUITY] - account[lanes.LOG_INITIAL]
     mean = return_log / safe_bars
-    variance = np.maximum(state.money(lanes.SQUARED_RETURNS) / safe_bars - mean * mean, 0.0)
+    variance = np.maximum(account[lanes.SQUARED_RETURNS] / safe_bars - mean * mean, 0.0)
     moved = variance > 0.0
     sharpe = np.where(moved, mean / np.sqrt(np.where(moved, variance, 1.0)), 0.0) * np.sqrt(YEAR_MS / interval_ms)
     return {
-        "equity": state.money(lanes.EQUITY).copy(),
+        "equity": account[lanes.EQUITY],
         "return_log": return_log,
         "trades": trades,
-        "win_rate": state.count(lanes.WINS) / safe_trades,
+        "win_rate": clock[lanes.WINS] / safe_trades,
         "trades_per_day": trades * (86_400_000 / interval_ms) / safe_bars,
-        "max_drawdown": state.money(lanes.MAX_DRAWDOWN).copy(),
+        "max_drawdown": account[lanes.MAX_DRAWDOWN],
         "sharpe": sharpe,
-        "costs": sum(state.money(row) for row in COST_ROWS),
-        "ambiguous": state.count(lanes.AMBIGUOUS) / safe_trades,
-        "refused": state.count(lanes.REFUSED).copy(),
-        "liquidated": state.count(lanes.LIQUIDATED).copy(),
+        "costs": account[list(COST_ROWS)].sum(axis=0),
+        "ambiguous": clock[lanes.AMBIGUOUS] / safe_trades,
+        "refused": clock[lanes.REFUSED],
+        "liquidated": clock[lanes.LIQUIDATED],
         "bars": bars,
     }
 

@@ -188,8 +188,9 @@ class ScalpingVectorEnv(VectorEnv):
         """The statistics of the lanes in bool `ended` (N,), zero elsewhere, under "episode", and the mask."""
         episode: dict[str, np.ndarray] = {}
         for block in self._blocks:
-            statistics = episode_statistics(block.batch.state, block.batch.market.interval_ms)
+            chosen = np.flatnonzero(ended[block.lanes])
+            statistics = episode_statistics(block.batch.state, block.batch.market.interval_ms, chosen)
             for name, values in statistics.items():
                 column = episode.setdefault(name, np.zeros(self.num_envs, dtype=values.dtype))
-                column[block.lanes] = np.where(ended[block.lanes], values, 0)
+                column[block.lanes][chosen] = values
         return {"episode": episode, "_episode": ended}
