@@ -2,10 +2,13 @@
 
     python -m benchmarks.ingest
 
-REST: the emulated exchange answers from a process of its own, over TLS; rows are checked, committed and sealed. The
-peer is the same download through `fetch_ohlcv`. Archives: official format, checksums verified, against pandas doing the
-same (sha256, read_csv of the zip, to_parquet). Plan: every request of 5 symbols x 5 years through the real client and
-governor on the emulated exchange's own clock, answers empty, 120 ms each.
+REST: the emulated exchange answers from a process of its own, over TLS; rows are checked, committed to SQLite and
+sealed as Parquet, ten columns. The peer is the same download through the same client's `fetch_ohlcv`, page for page,
+which has six columns to store. Archives: official format, checksums verified, every part synced to the disk and
+hashed. The peer is pandas doing less (sha256, read_csv of the zip, to_parquet), once as it comes and once at its best:
+pyarrow's parser, no dictionaries. Plan: every request of 5 symbols x 5 years through the real client and governor on
+the emulated exchange's own clock, answers empty, 120 ms each. Wall-clock ratios are medians over rounds that take
+turns; CPU seconds stand beside them, because on a busy machine only those can be compared.
 """
 
 from __future__ import annotations
@@ -13,13 +16,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import hashlib
+import itertools
 import json
 import multiprocessing
+import os
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +33,7 @@ import pandas as pd
 import trustme
 
 from data_pipeline.columns import ARCHIVE_COLUMNS
-from data_pipeline.download.archive_files import bars_from_archive, unzip
+from data_pipeline.download.archive_files import bars_from_archive, inflate
 from data_pipeline.download.committer import Committer
 from data_pipeline.download.config import DownloadConfig
 from data_pipeline.download.governor import WeightGovernor
@@ -36,7 +42,7 @@ from data_pipeline.download.rest import RestSource
 from data_pipeline.download.run import download, read_pages
 from data_pipeline.download.targets import Target, pages, rest_target
 from data_pipeline.schema import BAR_SCHEMA, iso_time
-from data_pipeline.store.layout import Series, month_label, split_by_month
+from data_pipeline.store.layout import Series, month_label, month_span, split_by_month, to_ms
 from data_pipeline.store.parts import write_part
 from data_pipeline.store.writer import open_store
 from data_pipeline.venue import Venue
@@ -51,6 +57,10 @@ START = 1_609_459_200_000  # 2021-01-01
 MINUTE = 60_000
 DAY = 1440
 UNLIMITED = 10**9
+PANDAS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "pandas": ({}, {}),
+    "pandas tuned": ({"engine": "pyarrow"}, {"use_dictionary": False}),
+}
 SPOT = Venue("binance", "spot")
 
 
@@ -62,6 +72,7 @@ class PlainSource(RestSource):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.endpoint = None
+        del self.client.on_json_response  # ccxt parses for itself
         self.client.enableRateLimit = False
 
 
@@ -74,14 +85,29 @@ def _exchange(rows: int, pem: tuple[bytes, bytes], pipe: Any) -> None:
     async def main() -> None:
         async with serving(Network(authority=trustme.CA.from_pem(*pem)), core) as port:
             pipe.send(port)
-            await asyncio.to_thread(pipe.recv)
+            while await asyncio.to_thread(pipe.recv) == "cpu":
+                pipe.send(time.process_time())
 
     asyncio.run(main())
 
 
+@dataclass(frozen=True)
+class Spent:
+    """What a piece of work took: seconds on the wall, of this process's CPU, and of the exchange's."""
+
+    wall: float
+    cpu: float
+    exchange: float = 0.0
+
+    @staticmethod
+    def median(several: list[Spent]) -> Spent:
+        """Each figure's own median."""
+        return Spent(*(statistics.median(values) for values in zip(*map(astuple, several), strict=True)))
+
+
 @contextmanager
-def exchange(rows: int) -> Iterator[Network]:
-    """An emulated exchange in its own process, without a weight limit."""
+def exchange(rows: int) -> Iterator[tuple[Network, Callable[[], float]]]:
+    """An emulated exchange in its own process, without a weight limit; the call tells its CPU seconds so far."""
     network = Network()
     pem = (network.authority.cert_pem.bytes(), network.authority.private_key_pem.bytes())
     context = multiprocessing.get_context("spawn")
@@ -89,17 +115,22 @@ def exchange(rows: int) -> Iterator[Network]:
     process = context.Process(target=_exchange, args=(rows, pem, there))
     process.start()
     network.serve(here.recv(), *REST_HOSTS)
+
+    def cpu() -> float:
+        here.send("cpu")
+        return float(here.recv())
+
     try:
-        yield network
+        yield network, cpu
     finally:
         here.send("stop")
         process.join(10)
 
 
-def rest_seconds(kind: type[RestSource], network: Network, rows: int) -> float:
-    """Wall time from the first page to the last sealed month."""
+def rest_seconds(kind: type[RestSource], network: Network, exchange_cpu: Callable[[], float], rows: int) -> Spent:
+    """From the first page to the last sealed month."""
 
-    async def main(folder: str) -> float:
+    async def main(folder: str) -> Spent:
         config = DownloadConfig(since=iso_time(START), source="rest", store=Path(folder))
         async with network.session() as session:
             with open_store(config.store) as (ledger, _):
@@ -107,14 +138,14 @@ def rest_seconds(kind: type[RestSource], network: Network, rows: int) -> float:
                     rest.governor = WeightGovernor(UNLIMITED, share=1.0, in_flight=config.in_flight)
                     target = await rest_target(rest, ledger, "BTC/USDT", config)
                     report = Silent()
-                    start = time.perf_counter()
+                    served, cpu, start = exchange_cpu(), time.process_time(), time.perf_counter()
                     async with Committer(ledger, report, rest.now_ms()) as committer:
                         await read_pages(rest, ledger, committer, [target], config.in_flight)
                         await committer.drained()
                         await committer.seal(target.series)
-                    seconds = time.perf_counter() - start
+                    wall, cpu = time.perf_counter() - start, time.process_time() - cpu
                     assert committer.rows == rows, committer.rows
-        return seconds
+        return Spent(wall, cpu, exchange_cpu() - served)
 
     with tempfile.TemporaryDirectory() as folder:
         return asyncio.run(main(folder))
@@ -134,8 +165,8 @@ def make_mirror(folder: Path, months: int) -> int:
     return (spans[-1][1] - START) // MINUTE
 
 
-def zips_seconds(mirror: Path, until: int) -> float:
-    """The downloader on the mirror: checksum, unzip, parse, validate, Parquet, fsync, ledger."""
+def zips_seconds(mirror: Path, until: int) -> Spent:
+    """The downloader on the mirror: checksum, unzip, parse, validate, Parquet, hash, fsync, ledger."""
     with tempfile.TemporaryDirectory() as folder:
         config = DownloadConfig(
             since=iso_time(START),
@@ -144,43 +175,46 @@ def zips_seconds(mirror: Path, until: int) -> float:
             archive_url=str(mirror),
             store=Path(folder),
         )
-        start = time.perf_counter()
+        cpu, start = time.process_time(), time.perf_counter()
         outcome = asyncio.run(download(config))
         assert outcome.rows == (until - START) // MINUTE
-        return time.perf_counter() - start
+        return Spent(time.perf_counter() - start, time.process_time() - cpu)
 
 
-def pandas_seconds(mirror: Path) -> float:
-    """pandas doing the same, the plain way: checksum, read_csv of the zip, to_parquet."""
+def pandas_seconds(mirror: Path, reading: dict[str, Any], writing: dict[str, Any]) -> Spent:
+    """pandas doing the same as far as it goes: checksum, read_csv of the zip, to_parquet."""
     with tempfile.TemporaryDirectory() as folder:
-        start = time.perf_counter()
+        cpu, start = time.process_time(), time.perf_counter()
         for path in sorted(mirror.rglob("*.zip")):
             expected = path.with_name(path.name + ".CHECKSUM").read_text().split()[0]
             assert hashlib.sha256(path.read_bytes()).hexdigest() == expected
-            frame = pd.read_csv(path, header=None, names=ARCHIVE_COLUMNS)
+            frame = pd.read_csv(path, header=None, names=ARCHIVE_COLUMNS, **reading)
             frame["open_time"] = pd.to_datetime(frame["open_time"], unit="ms", utc=True)
             assert frame["open_time"].is_monotonic_increasing
-            frame[BAR_SCHEMA.names].to_parquet(Path(folder) / f"{path.stem}.parquet", index=False)
-        return time.perf_counter() - start
+            frame[BAR_SCHEMA.names].to_parquet(Path(folder) / f"{path.stem}.parquet", index=False, **writing)
+        return Spent(time.perf_counter() - start, time.process_time() - cpu)
 
 
-def bound_seconds(mirror: Path) -> tuple[float, float, float]:
-    """CPU seconds of all files' unzip, parse with checks, and Parquet write, on one core."""
-    unzipped = parsed = written = 0.0
+def bound_seconds(mirror: Path) -> dict[str, float]:
+    """CPU seconds of all files' hash, unzip, parse with checks, and Parquet write, each alone, on one core."""
+    spent = dict.fromkeys(("hash", "unzip", "parse", "write"), 0.0)
     with tempfile.TemporaryDirectory() as folder:
         for path in sorted(mirror.rglob("*.zip")):
-            content, start = path.read_bytes(), START
+            content, month = path.read_bytes(), month_span(to_ms(f"{path.stem[-7:]}-01", "month") or 0)
             moments = [time.process_time()]
-            unzip(content, path.name)
+            hashlib.sha256(content).hexdigest()
             moments.append(time.process_time())
-            table = bars_from_archive(content, path.name, (0, 1 << 45), MINUTE)
+            for _ in inflate(content, path.name):
+                pass
             moments.append(time.process_time())
-            write_part(Path(folder), Series("v", path.stem), (start, start), table, "archive")
+            table = bars_from_archive(content, path.name, month, MINUTE)
             moments.append(time.process_time())
-            unzipped += moments[1] - moments[0]
-            parsed += (moments[2] - moments[1]) - (moments[1] - moments[0])
-            written += moments[3] - moments[2]
-    return unzipped, parsed, written
+            write_part(Path(folder), Series("v", "BTCUSDT"), month, table, "archive")
+            moments.append(time.process_time())
+            for name, (before, after) in zip(spent, itertools.pairwise(moments), strict=True):
+                spent[name] += after - before
+            spent["parse"] -= moments[2] - moments[1]  # it unzips once more
+    return spent
 
 
 def governed(symbols: int = 5, years: int = 5) -> tuple[float, int, int]:
@@ -217,6 +251,54 @@ def governed(symbols: int = 5, years: int = 5) -> tuple[float, int, int]:
     return run_virtual(main())
 
 
+def rest_figures(rows: int, rounds: int) -> dict[str, float]:
+    """Print and return the figures of REST."""
+    with exchange(rows) as (network, cpu):
+        rest_seconds(RestSource, network, cpu, rows)  # warm-up: imports, compiled code, certificates
+        raw, plain = [], []
+        for _ in range(rounds):
+            raw.append(rest_seconds(RestSource, network, cpu, rows))
+            plain.append(rest_seconds(PlainSource, network, cpu, rows))
+    for name, spent in (("REST", Spent.median(raw)), ("fetch_ohlcv", Spent.median(plain))):
+        print(
+            f"{name}: {rows / spent.wall:,.0f} rows/s; {1e6 * spent.cpu / rows:.2f} us of CPU a row,"
+            f" the exchange's own {1e6 * spent.exchange / rows:.2f}"
+        )
+    return {
+        "rest_rows_per_s": rows / Spent.median(raw).wall,
+        "rest_vs_fetch_ohlcv": statistics.median(b.wall / a.wall for a, b in zip(raw, plain, strict=True)),
+    }
+
+
+def zip_figures(months: int, rounds: int) -> dict[str, float]:
+    """Print and return the figures of archives."""
+    with tempfile.TemporaryDirectory() as folder:
+        mirror = Path(folder)
+        rows = make_mirror(mirror, months)
+        until = START + rows * MINUTE
+        zips_seconds(mirror, until)
+        ours: list[Spent] = []
+        theirs: dict[str, list[Spent]] = {name: [] for name in PANDAS}
+        for _ in range(rounds):
+            ours.append(zips_seconds(mirror, until))
+            for name, options in PANDAS.items():
+                theirs[name].append(pandas_seconds(mirror, *options))
+        bound = bound_seconds(mirror)
+    print(f"{months} zips, {rows:,} bars:")
+    for name, several in {"downloader": ours, **theirs}.items():
+        spent = Spent.median(several)
+        print(f"  {name}: {spent.wall:.2f} s, {spent.cpu:.2f} s of CPU")
+    total = sum(bound.values())
+    print(f"  bound: {' + '.join(f'{name} {cpu:.2f}' for name, cpu in bound.items())} = {total:.2f} s of CPU,")
+    print(f"  {total / (os.cpu_count() or 1):.2f} s on {os.cpu_count()} cores")
+    return {
+        name.replace("pandas", "zips_vs_pandas").replace(" ", "_"): statistics.median(
+            b.wall / a.wall for a, b in zip(ours, several, strict=True)
+        )
+        for name, several in theirs.items()
+    }
+
+
 def main() -> int:
     """Run, print each figure with its peer, and the RESULT line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -224,33 +306,8 @@ def main() -> int:
     parser.add_argument("--months", type=int, default=60, help="archives of the zip benchmark")
     parser.add_argument("--rounds", type=int, default=3, help="alternating rounds; medians count")
     args = parser.parse_args()
-    result: dict[str, float] = {}
-
-    with exchange(args.rows) as network:
-        rest_seconds(RestSource, network, args.rows)  # warm-up: imports, certificates
-        raw, plain = [], []
-        for _ in range(args.rounds):
-            raw.append(rest_seconds(RestSource, network, args.rows))
-            plain.append(rest_seconds(PlainSource, network, args.rows))
-    result["rest_rows_per_s"] = args.rows / statistics.median(raw)
-    result["rest_vs_fetch_ohlcv"] = statistics.median(b / a for a, b in zip(raw, plain, strict=True))
-    print(f"REST: {result['rest_rows_per_s']:,.0f} rows/s; by fetch_ohlcv {args.rows / statistics.median(plain):,.0f}")
-
-    with tempfile.TemporaryDirectory() as folder:
-        rows = make_mirror(Path(folder), args.months)
-        until = START + rows * MINUTE
-        zips_seconds(Path(folder), until)
-        ours, theirs = [], []
-        for _ in range(args.rounds):
-            ours.append(zips_seconds(Path(folder), until))
-            theirs.append(pandas_seconds(Path(folder)))
-        unzipped, parsed, written = bound_seconds(Path(folder))
-    result["zips_vs_pandas"] = statistics.median(b / a for a, b in zip(ours, theirs, strict=True))
-    print(
-        f"{args.months} zips, {rows:,} bars: {statistics.median(ours):.2f} s, pandas {statistics.median(theirs):.2f} s"
-    )
-    print(f"  bound on one core: unzip {unzipped:.2f} + parse {parsed:.2f} + write {written:.2f} s of CPU")
-
+    print(f"load average before the start: {os.getloadavg()[0]:.2f} on {os.cpu_count()} cores")
+    result = rest_figures(args.rows, args.rounds) | zip_figures(args.months, args.rounds)
     minutes, refused, peak = governed()
     result["governed_minutes"], result["governed_429"] = minutes, refused
     print(

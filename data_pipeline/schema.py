@@ -132,6 +132,17 @@ def validate_bars(table: pa.Table, where: str, *, interval_ms: int = 60_000, now
 
 
 def _check_schema(table: pa.Table, where: str) -> None:
+    if not table.schema.equals(BAR_SCHEMA):
+        _check_columns(table, where)
+    if table.num_rows == 0:
+        raise InputError("there are no bars", where=where, remedy="give a file with at least one bar")
+    for name in REQUIRED_COLUMNS:
+        if table[name].null_count:
+            row = int(np.flatnonzero(table[name].is_null().to_numpy())[0])
+            raise InputError(f"{name} is missing", where=f"{where}, row {row}", remedy="drop the row or mend the file")
+
+
+def _check_columns(table: pa.Table, where: str) -> None:
     for name in table.column_names:
         if name not in BAR_SCHEMA.names:
             raise InputError(
@@ -147,12 +158,6 @@ def _check_schema(table: pa.Table, where: str) -> None:
                 where=where,
                 remedy=f"cast it to {field.type} (read_bars does)",
             )
-    if table.num_rows == 0:
-        raise InputError("there are no bars", where=where, remedy="give a file with at least one bar")
-    for name in REQUIRED_COLUMNS:
-        if table[name].null_count:
-            row = int(np.flatnonzero(table[name].is_null().to_numpy())[0])
-            raise InputError(f"{name} is missing", where=f"{where}, row {row}", remedy="drop the row or mend the file")
 
 
 def _check_times(times: np.ndarray, where: str, interval_ms: int, now_ms: int | None) -> None:

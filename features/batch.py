@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from features.catalogue import KINDS, select_features
+from features.config import NormaliserConfig
 from features.stream import FeatureStream
 
 
@@ -23,16 +24,21 @@ def available_features(
 
 
 def compute_features(
-    events: Any, names: Sequence[str] | None = None, parameters: Any = None, kind: str = "bars"
+    events: Any,
+    names: Sequence[str] | None = None,
+    parameters: Any = None,
+    kind: str = "bars",
+    normaliser: NormaliserConfig | None = None,
 ) -> np.ndarray:
     """Features of each row, float64 (T, F), row t from input rows up to and including t.
 
     `events` holds the kind's key and fields as attributes (`BarArrays` for bars). Columns are what `names` selects, in
     its order, or `available_features(events)` when None. Leading rows of each contiguous stretch, as many as the
-    longest warm-up of the columns, are NaN in every column; all other values are finite.
+    longest warm-up of the columns, are NaN in every column; all other values are finite. A `normaliser` turns them into
+    z-scores by what was known up to each row, and leaves its own first rows NaN as well (`features.normalisation`).
 
     Raises InputError for an unknown name, a named feature whose field this source lacks, rows out of order, or numbers
     that cannot be (prices that are not a bar, say), naming the row.
     """
     chosen = available_features(events, None, parameters, kind) if names is None else names
-    return FeatureStream(chosen, parameters, kind).update_many(events)
+    return FeatureStream(chosen, parameters, kind, normaliser).update_many(events)

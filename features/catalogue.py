@@ -8,9 +8,13 @@ from typing import Any
 
 from data_pipeline.errors import InputError
 from features.bars.catalogue import BARS
+from features.book.catalogue import BOOK
+from features.cross.catalogue import CROSS
+from features.quotes.catalogue import QUOTES
 from features.spec import FeatureSpec, Kind
+from features.trades.catalogue import TRADES
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (BARS,)}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (BARS, QUOTES, BOOK, TRADES, CROSS)}
 
 PRESETS: dict[str, dict[str, tuple[str, ...]]] = {
     "bars": {

@@ -25,6 +25,26 @@ class BarParameters:
     """Span of the fast exponential average of taker flow; its weight on the newest bar is 2 / (span + 1)."""
     slow_span: int = 30
     """Span of the slow exponential average of taker flow."""
+    day: int = 1_440
+    """Bars of a day: the middle window of the HAR terms, and the season of volume and range."""
+    days: int = 7
+    """Days of a week: the long window of the HAR terms is so many days, and so many are compared for the season."""
+    lags: tuple[int, ...] = (2, 5, 10)
+    """Lags of the autocorrelations of returns beside lag 1, increasing."""
+    other_aggregations: tuple[int, ...] = (2, 15)
+    """Further q of the variance ratio, increasing; together with `aggregation` they also carry the Hurst exponent."""
+    macd: tuple[int, int, int] = (12, 26, 9)
+    """Spans of the fast, the slow and the signal average of Appel's MACD."""
+    fraction_orders: tuple[float, ...] = (0.4,)
+    """Orders d of the fractional differences, in (0, 1)."""
+    fraction_taps: int = 64
+    """Returns that a fractional difference reaches back."""
+    cusum_threshold: float = 5.0
+    """Sum of standardised returns, in σ, at which the CUSUM filter starts afresh."""
+    word: int = 3
+    """Signs to a word of the sign entropy."""
+    signs: int = 60
+    """Signs whose Lempel-Ziv complexity is counted, at most 64."""
 
     def __post_init__(self) -> None:
         def refuse(what: str, remedy: str) -> None:
@@ -41,6 +61,27 @@ class BarParameters:
             refuse(f"aggregation {self.aggregation} is not in 2 .. long / 4", f"use at most {self.long // 4}")
         if not 1 <= self.fast_span < self.slow_span:
             refuse(f"fast_span {self.fast_span} and slow_span {self.slow_span} do not fit", "use 1 <= fast < slow")
+        if self.day < 2 or self.days < 2:
+            refuse(f"day {self.day} and days {self.days} do not fit", "use 2 or more of each")
+        if any(not 2 <= k <= self.long // 4 for k in self.lags) or any(a >= b for a, b in pairwise(self.lags)):
+            refuse(f"lags {self.lags} do not increase within 2 .. long / 4", "for example (2, 5, 10)")
+        others = self.other_aggregations
+        if any(not 2 <= q <= self.long // 4 or q == self.aggregation for q in others) or not others:
+            refuse(f"other_aggregations {others} are not in 2 .. long / 4 beside aggregation", "for example (2, 15)")
+        if any(a >= b for a, b in pairwise(others)):
+            refuse(f"other_aggregations {others} do not increase", "for example (2, 15)")
+        if not 1 <= self.macd[0] < self.macd[1] or self.macd[2] < 1:
+            refuse(f"macd {self.macd} does not fit", "use 1 <= fast < slow and signal >= 1")
+        if any(not 0.0 < d < 1.0 for d in self.fraction_orders):
+            refuse(f"fraction_orders {self.fraction_orders} are not in (0, 1)", "for example (0.4,)")
+        if not 2 <= self.fraction_taps <= 256:
+            refuse(f"fraction_taps {self.fraction_taps} is not in 2 .. 256", "64 is usual")
+        if not 0.0 < self.cusum_threshold < math.inf:
+            refuse(f"cusum_threshold {self.cusum_threshold} is not positive", "5 is usual")
+        if not 1 <= self.word <= 5:
+            refuse(f"word {self.word} is not in 1 .. 5", "3 is usual")
+        if not 8 <= self.signs <= 64:
+            refuse(f"signs {self.signs} is not in 8 .. 64", "60 is usual")
 
 
 @dataclass(frozen=True)
@@ -105,7 +146,7 @@ class TradeParameters:
     """Lag, in trades, from which on impact fades as a power."""
     propagator_memory: int = 1_000
     """Lag, in trades, up to which the power law holds."""
-    vpin_trades: int = 50
+    vpin_trades: int = 100
     """Size of a VPIN bucket, in trades of average size."""
     vpin_buckets: int = 50
     """Buckets in the VPIN window."""
@@ -149,6 +190,8 @@ class CrossParameters:
 
     leader: str = "leader"
     """First part of each feature's name: "btc", say, so that several leaders can stand side by side."""
+    interval_ms: int = 60_000
+    """Milliseconds from one bar's open to the next."""
     horizons: tuple[int, ...] = (1, 2, 5, 15)
     """Look-backs of the leader's and the residual returns, increasing."""
     short: int = 15
@@ -163,6 +206,8 @@ class CrossParameters:
         horizons = self.horizons
         if not self.leader.isidentifier():
             refuse(f"leader {self.leader!r} is not a name", "use letters, digits and underscores, for example btc")
+        if self.interval_ms <= 0:
+            refuse(f"interval_ms {self.interval_ms} is not positive", "60000 is one minute")
         if not horizons or horizons[0] < 1 or any(a >= b for a, b in pairwise(horizons)):
             refuse(f"horizons {horizons} do not increase from 1 or more", "for example (1, 5, 15)")
         if not 8 <= self.short < self.long:
@@ -219,8 +264,8 @@ class BookParameters:
     """Short window, in updates; also the size of the buckets of order flow whose main component is followed."""
     long: int = 200
     """Long window, in updates; also the window of the mean depths that order flow and depth are measured in."""
-    near_bps: float = 10.0
-    """Depth counts as near up to this distance from the mid."""
+    near_bps: tuple[float, ...] = (1.0, 10.0)
+    """Depth counts as near up to each of these distances from the mid; increasing."""
     sweep_notional: float = 100_000.0
     """Size of the order whose cost is read off the book, in units of price times quantity."""
     component_half_life: int = 100
@@ -234,11 +279,43 @@ class BookParameters:
 
         if not 8 <= self.short < self.long:
             refuse(f"short {self.short} and long {self.long} do not fit", "use 8 <= short < long")
-        if not 0.0 < self.near_bps < 10_000.0:
-            refuse(f"near_bps {self.near_bps} is no distance from the mid", "10 is the default")
+        if not self.near_bps or not self.near_bps[0] > 0.0 or any(a >= b for a, b in pairwise(self.near_bps)):
+            refuse(f"near_bps {self.near_bps} do not increase from above 0", "for example (1.0, 10.0)")
         if not 0.0 < self.sweep_notional < math.inf:
             refuse(f"sweep_notional {self.sweep_notional} is no size", "100000 is the default")
         if not self.component_half_life >= 1:
             refuse(f"component_half_life {self.component_half_life} is not positive", "100 is the default")
         if not self.max_silence_ms >= 1:
             refuse(f"max_silence_ms {self.max_silence_ms} is not positive", "60000 is the default")
+
+
+@dataclass(frozen=True)
+class NormaliserConfig:
+    """Online normalisation of feature rows, see `features.normalisation`. All lengths are in rows with values."""
+
+    half_life_rows: float = 1_440.0
+    """After so many rows a value counts half in mean and variance."""
+    min_rows: int = 360
+    """Rows that must have come, the current one included, before values appear."""
+    clip: float = 8.0
+    """Largest magnitude of a normalised value."""
+    outlier_sd: float = math.inf
+    """Robust variant: a value enters mean and variance as if it lay at most so many standard deviations from the mean
+    before it (3 is usual); inf takes values as they are."""
+
+    def __post_init__(self) -> None:
+        where = "NormaliserConfig"
+        if not 0 < self.half_life_rows < math.inf:
+            raise InputError(
+                f"half_life_rows {self.half_life_rows} is not positive", where=where, remedy="give rows, such as 1440"
+            )
+        if self.min_rows < 1:
+            raise InputError(f"min_rows {self.min_rows} is below 1", where=where, remedy="use 1 or more")
+        if not self.clip > 0:
+            raise InputError(
+                f"clip {self.clip} is not positive", where=where, remedy="8 is the default, inf clips none"
+            )
+        if not self.outlier_sd > 1:
+            raise InputError(
+                f"outlier_sd {self.outlier_sd} is not above 1", where=where, remedy="3 is usual, inf bounds nothing"
+            )

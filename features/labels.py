@@ -165,7 +165,7 @@ def _per_row(name: str, value: float | np.ndarray, rows: int) -> np.ndarray:
             where=f"triple_barrier, row {row}",
             remedy="give bps, inf for none, or NaN where there is no label",
         )
-    return np.ascontiguousarray(np.broadcast_to(distances, rows))
+    return distances if distances.ndim else np.full(rows, distances)
 
 
 def _sides(side: int | np.ndarray, rows: int) -> np.ndarray:
@@ -181,7 +181,7 @@ def _sides(side: int | np.ndarray, rows: int) -> np.ndarray:
         raise InputError(
             f"side {sides[row]} is not +1, -1 or 0", where=f"triple_barrier, row {row}", remedy="0 means no label"
         )
-    return np.ascontiguousarray(np.broadcast_to(sides, rows))
+    return sides if sides.ndim else np.full(rows, sides)
 
 
 def _cost_terms(costs: TradingCosts) -> np.ndarray:

@@ -10,7 +10,9 @@ import numpy as np
 from data_pipeline.errors import InputError
 from data_pipeline.schema import iso_time
 from features.catalogue import KINDS, select_features
+from features.config import NormaliserConfig
 from features.kernel import COUNT, FINGERPRINT, HEAD, LAST_TIME, load_kernel
+from features.normalisation import NORMALISER_FINGERPRINT, Normaliser
 
 CHUNK_ROWS = 16_384
 """Input rows gathered at a time by `update_many`; small enough for the processor's cache."""
@@ -24,10 +26,17 @@ class FeatureStream:
     ever reaches across it, and rows are NaN in every column until the selected features are all warm again.
 
     `names` selects and orders the columns: names, families or presets, see `features.catalogue.select_features`; all
-    features of the kind when None, and then every optional field is required.
+    features of the kind when None, and then every optional field is required. With a `normaliser` the rows leave it as
+    z-scores, see `features.normalisation`; its statistics survive gaps.
     """
 
-    def __init__(self, names: Sequence[str] | None = None, parameters: Any = None, kind: str = "bars") -> None:
+    def __init__(
+        self,
+        names: Sequence[str] | None = None,
+        parameters: Any = None,
+        kind: str = "bars",
+        normaliser: NormaliserConfig | None = None,
+    ) -> None:
         self.kind = KINDS[kind]
         self.parameters = self.kind.parameters() if parameters is None else parameters
         selected = select_features(names, self.parameters, kind)
@@ -39,6 +48,7 @@ class FeatureStream:
         self._plan, self._settings = plan.plan, plan.settings
         self._state, self._scratch = np.zeros(plan.state_size), np.empty(plan.scratch_size)
         self._head = self._state[:HEAD].view(np.int64)
+        self._normaliser = None if normaliser is None else Normaliser(normaliser, len(selected))
         self._required = {field for spec in selected for field in spec.inputs}
         self._time = np.empty(1, dtype=np.int64)
         self._row = np.empty((len(self.kind.fields), 1))
@@ -46,7 +56,8 @@ class FeatureStream:
     @property
     def warm(self) -> bool:
         """Whether the last row had values."""
-        return bool(self._head[COUNT] > self.warmup)
+        warm = bool(self._head[COUNT] > self.warmup)
+        return warm and (self._normaliser is None or self._normaliser.ready)
 
     @property
     def last_time(self) -> int | None:
@@ -98,12 +109,16 @@ class FeatureStream:
 
     def state_bytes(self) -> bytes:
         """Everything needed to go on later, elsewhere: kind, columns, parameters and the state's exact bits."""
-        about = {
+        about: dict[str, Any] = {
             "kind": self.kind.name,
             "names": self.names,
             "parameters": dataclasses.asdict(self.parameters),
         }
-        return STATE_MAGIC + json.dumps(about).encode() + b"\n" + self._state.astype("<f8").tobytes()
+        if self._normaliser is not None:
+            about["normaliser"] = dataclasses.asdict(self._normaliser.config)
+            about["normaliser_fingerprint"] = NORMALISER_FINGERPRINT
+        body = b"".join(part.astype("<f8").tobytes() for part in self._state_parts())
+        return STATE_MAGIC + json.dumps(about).encode() + b"\n" + body
 
     @classmethod
     def from_state(cls, data: bytes) -> Self:
@@ -123,18 +138,32 @@ class FeatureStream:
             given = {
                 name: tuple(value) if isinstance(value, list) else value for name, value in about["parameters"].items()
             }
-            stream = cls(about["names"], KINDS[about["kind"]].parameters(**given), about["kind"])
+            normaliser = NormaliserConfig(**about["normaliser"]) if "normaliser" in about else None
+            stream = cls(about["names"], KINDS[about["kind"]].parameters(**given), about["kind"], normaliser)
         except (ValueError, TypeError, KeyError) as error:
             raise refuse(f"its header does not fit this version ({error})") from error
-        if len(body) != 8 * len(stream._state):
-            raise refuse(f"it holds {len(body)} bytes of state, not {8 * len(stream._state)}")
-        stream._state[:] = np.frombuffer(body, dtype="<f8")
+        size = 8 * sum(map(len, stream._state_parts()))
+        if len(body) != size:
+            raise refuse(f"it holds {len(body)} bytes of state, not {size}")
+        saved = np.frombuffer(body, dtype="<f8")
+        for part in stream._state_parts():
+            part[:], saved = saved[: len(part)], saved[len(part) :]
         if stream._head[COUNT] != 0 and stream._head[FINGERPRINT] != stream._kernel.fingerprint:
             raise refuse("it was written by another version of the feature step")
+        if normaliser is not None and about.get("normaliser_fingerprint") != NORMALISER_FINGERPRINT:
+            raise refuse("it was written by another version of the normaliser")
         return stream
 
     def _advance(self, times: np.ndarray, columns: np.ndarray, out: np.ndarray, first: int) -> int:
-        return self._kernel.advance(times, columns, self._plan, self._settings, self._state, self._scratch, out, first)
+        kernel = self._kernel
+        rows = kernel.advance(times, columns, self._plan, self._settings, self._state, self._scratch, out, first)
+        if self._normaliser is not None:
+            self._normaliser.apply(out, first, rows)
+        return rows
+
+    def _state_parts(self) -> list[np.ndarray]:
+        """The arrays that make up the state, in the order in which they are saved."""
+        return [self._state] if self._normaliser is None else [self._state, self._normaliser.state]
 
     def _refuse(self, time: int, row: np.ndarray, where: str) -> None:
         """Raise the InputError that says why `advance` stopped at this row."""

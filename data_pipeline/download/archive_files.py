@@ -5,28 +5,36 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
-from zlib_ng import zlib_ng
+from isal import isal_zlib
 
 from data_pipeline.columns import ARCHIVE_COLUMNS
-from data_pipeline.download.answers import MICROSECONDS
+from data_pipeline.download.answers import MICROSECONDS, table_of_bars
+from data_pipeline.download.numbers import RowLayout, csv_columns
 from data_pipeline.errors import InputError
 from data_pipeline.schema import BAR_SCHEMA, validate_bars
 from data_pipeline.store.layout import Span
 from data_pipeline.store.trades import TRADE_SCHEMA
 
 _TRADE_COLUMNS = ("agg_id", "price", "qty", "first_id", "last_id", "time", "buyer_is_maker", "best_match")
+_BAR_LAYOUT = RowLayout(
+    len(ARCHIVE_COLUMNS),
+    tuple(ARCHIVE_COLUMNS.index(name) for name in BAR_SCHEMA.names),
+    whole=tuple(ARCHIVE_COLUMNS.index(name) for name in ("open_time", "trades")),
+)
+_PIECE = 1 << 16  # bytes of packed data at a time
 _LOCAL_HEADER = 30  # bytes of a zip's local file header before the name and the extra field
 _REMEDY = "fetch the file again; if it stays so, report it to the archive's owner"
 
 
-def unzip(content: bytes, name: str) -> bytes:
-    """The one CSV inside a zip archive. Raises InputError, naming the file, for anything else.
+def inflate(content: bytes, name: str) -> Iterator[bytes]:
+    """The one CSV inside a zip archive, piece by piece. Raises InputError, naming the file, for anything else.
 
-    Inflated by zlib-ng, which takes two thirds of the time of zlib; the caller has checked the archive's sha256.
+    Pieces of some hundred kB are parsed while the processor's cache holds them. ISA-L takes 0.4 of zlib's time.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -35,16 +43,21 @@ def unzip(content: bytes, name: str) -> bytes:
                 raise InputError(f"the archive holds {len(members)} CSV files", where=name, remedy=_REMEDY)
             entry = members[0]
             if entry.compress_type != zipfile.ZIP_DEFLATED:
-                return archive.read(entry)
+                yield archive.read(entry)
+                return
         header = content[entry.header_offset : entry.header_offset + _LOCAL_HEADER]
         begin = entry.header_offset + _LOCAL_HEADER + int.from_bytes(header[26:28], "little")
         begin += int.from_bytes(header[28:30], "little")
-        text = zlib_ng.decompress(content[begin : begin + entry.compress_size], -15, entry.file_size)
-        if len(text) != entry.file_size or zlib_ng.crc32(text) != entry.CRC:
+        packed = memoryview(content)[begin : begin + entry.compress_size]
+        stream, size, checksum = isal_zlib.decompressobj(-zlib.MAX_WBITS), 0, 0
+        for start in range(0, len(packed), _PIECE):
+            piece = stream.decompress(packed[start : start + _PIECE])
+            size, checksum = size + len(piece), isal_zlib.crc32(piece, checksum)
+            yield piece
+        if not stream.eof or size != entry.file_size or checksum != entry.CRC:
             raise zipfile.BadZipFile("the contents are damaged")
-    except (zipfile.BadZipFile, zlib.error, zlib_ng.error, EOFError, OSError) as error:  # type: ignore[misc]
+    except (zipfile.BadZipFile, zlib.error, isal_zlib.error, EOFError, OSError) as error:  # type: ignore[misc]
         raise InputError(f"not a readable zip archive ({error})", where=name, remedy=_REMEDY) from None
-    return text
 
 
 def bars_from_archive(content: bytes, name: str, span: Span, interval_ms: int) -> pa.Table:
@@ -52,15 +65,23 @@ def bars_from_archive(content: bytes, name: str, span: Span, interval_ms: int) -
 
     Raises InputError naming the file for a damaged archive, invalid bars, and bars outside `span`.
     """
-    raw = _parse(unzip(content, name), name, ARCHIVE_COLUMNS, _bar_types())
-    times = raw["open_time"].to_numpy()
+    numbers = csv_columns(inflate(content, name), _BAR_LAYOUT, (span[1] - span[0]) // interval_ms)
+    columns: dict[str, np.ndarray | pa.ChunkedArray]
+    if numbers is not None:
+        columns = dict(zip(BAR_SCHEMA.names, numbers, strict=True))
+        times = numbers[0].astype(np.int64)
+    else:  # written otherwise, or wrong: the general parser takes it, or says what is the matter
+        raw = _parse(b"".join(inflate(content, name)), name, ARCHIVE_COLUMNS, _bar_types())
+        columns = {column: raw[column] for column in BAR_SCHEMA.names}
+        times = raw["open_time"].to_numpy()
     if len(times) and times[0] > MICROSECONDS:
         if (times % 1000).any():
             raise InputError("open times off the millisecond", where=name, remedy=_REMEDY)
         times = times // 1000
-    columns = [pa.array(times).cast(BAR_SCHEMA.field("open_time").type)]
-    columns += [raw[field.name].cast(field.type) for field in list(BAR_SCHEMA)[1:]]
-    table = pa.table(columns, schema=BAR_SCHEMA)
+    try:
+        table = table_of_bars(times, columns)
+    except pa.ArrowInvalid as error:
+        raise InputError(f"trades are no counts ({error})", where=name, remedy=_REMEDY) from None
     validate_bars(table, name, interval_ms=interval_ms, now_ms=span[1])
     if times[0] < span[0] or times[-1] >= span[1]:
         raise InputError(
@@ -76,7 +97,7 @@ def trades_from_archive(content: bytes, name: str, span: Span) -> pa.Table:
     that go back or lie outside `span`.
     """
     types = {field.name: field.type for field in TRADE_SCHEMA} | {"time": pa.int64(), "best_match": pa.bool_()}
-    raw = _parse(unzip(content, name), name, _TRADE_COLUMNS, types)
+    raw = _parse(b"".join(inflate(content, name)), name, _TRADE_COLUMNS, types)
     times = raw["time"].to_numpy()
     if len(times) == 0 or times[0] <= MICROSECONDS:
         times = times * 1000

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from data_pipeline.schema import INTERVAL_MS
+from data_pipeline.download.numbers import RowLayout
+from data_pipeline.schema import BAR_SCHEMA, INTERVAL_MS
 from data_pipeline.venue import Venue
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class KlineEndpoint:
     query: Query
     rows: Callable[[Any], Any]
     newest_first: bool = False
+    layout: RowLayout | None = None
+    """Of an answer that is nothing but its rows: they are read from the text. None: ccxt parses the answer."""
     window_s: float = 60.0
     """Seconds in which `weight_limit` may be spent."""
     patience_s: float = 60.0
@@ -98,6 +101,11 @@ _BINANCE_COLUMNS = {
     "taker_buy_volume": 9,
     "taker_buy_quote_volume": 10,
 }
+_BINANCE_LAYOUT = RowLayout(
+    12,
+    tuple(_BINANCE_COLUMNS[name] for name in BAR_SCHEMA.names),
+    whole=(_BINANCE_COLUMNS["open_time"], _BINANCE_COLUMNS["trades"]),
+)
 _OKX_SPOT = {**_PLAIN, "quote_volume": 7}
 _OKX_SWAP = {**_PLAIN, "volume": 6, "quote_volume": 7}  # field 5 counts contracts, not the base currency
 
@@ -136,11 +144,27 @@ def _okx(columns: dict[str, int]) -> KlineEndpoint:
 
 _ENDPOINTS: dict[Venue, KlineEndpoint] = {
     Venue("binance", "spot"): KlineEndpoint(
-        "publicGetKlines", 1000, 2, 6000, _BINANCE_COLUMNS, _binance_query, _itself, finds_ends=True
+        "publicGetKlines",
+        1000,
+        2,
+        6000,
+        _BINANCE_COLUMNS,
+        _binance_query,
+        _itself,
+        layout=_BINANCE_LAYOUT,
+        finds_ends=True,
     ),
     # 499 rows for weight 2 give more rows a minute than 1000 for 5 or 1500 for 10
     Venue("binance", "linear"): KlineEndpoint(
-        "fapiPublicGetKlines", 499, 2, 2400, _BINANCE_COLUMNS, _binance_query, _itself, finds_ends=True
+        "fapiPublicGetKlines",
+        499,
+        2,
+        2400,
+        _BINANCE_COLUMNS,
+        _binance_query,
+        _itself,
+        layout=_BINANCE_LAYOUT,
+        finds_ends=True,
     ),
     Venue("bybit", "spot"): _bybit(),
     Venue("bybit", "linear"): _bybit(),

@@ -37,6 +37,8 @@ class RecordConfig:
     """Levels a side of a REST snapshot. When the price has moved to their edge, a new snapshot is taken."""
     book_rate_ms: int = 100
     """Pace of the book stream: 100 or 1000 (spot), 0, 100, 250 or 500 (perpetuals)."""
+    refetch_trades: int = 100_000
+    """Missed trades are asked for by REST when a hole has at most this many; 0 is never."""
     queue_events: int = 20_000
     """Events that may wait for the disk; further ones are dropped, counted, and their books taken anew."""
     flush_s: float = 0.1
@@ -63,6 +65,7 @@ class RecordConfig:
             self._check(name, getattr(self, name), 0.0)
         if self.minutes is not None:
             self._check("minutes", self.minutes, 0.0)
+        self._check("refetch_trades", self.refetch_trades, -1.0)
         if not 20 <= self.snapshot_limit <= 5000:
             raise InputError(
                 f"{self.snapshot_limit} levels", where="--snapshot-limit", remedy="use 20 to 5000 (1000 for perpetuals)"
@@ -78,4 +81,4 @@ class RecordConfig:
     def _check(name: str, value: float, low: float) -> None:
         if not (math.isfinite(value) and value > low):
             option = "--" + name.replace("_", "-")
-            raise InputError(f"{value} is not above {low:g}", where=option, remedy="use a larger value")
+            raise InputError(f"{value} is not above {low:g}", where=option, remedy=f"use a value above {low:g}")

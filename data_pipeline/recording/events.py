@@ -36,16 +36,34 @@ class Depth(NamedTuple):
 
 
 class Trade(NamedTuple):
-    """One trade. `on_book` is False for what the exchange keeps out of its bars (insurance fund, ADL)."""
+    """One trade, or `joined` of them that one order made at one price, the last of which has the id `trade_id`.
+
+    `event_time_ms` is None when it was asked for by REST. `on_book` is False for what the exchange keeps out of its
+    bars (insurance fund, auto-deleveraging).
+    """
 
     symbol: str
-    event_time_ms: int
+    event_time_ms: int | None
     trade_time_ms: int
     trade_id: int
     price: str
     qty: str
     buyer_is_maker: bool
-    on_book: bool
+    on_book: bool = True
+    joined: int = 1
+
+    @property
+    def first_id(self) -> int:
+        """Id of the first trade of the group."""
+        return self.trade_id - self.joined + 1
+
+
+class Trades(NamedTuple):
+    """Trades that came together. `source`: ws, or the REST endpoint that was asked for what the stream had missed."""
+
+    symbol: str
+    source: str
+    trades: list[Trade]
 
 
 class Ticker(NamedTuple):
@@ -70,7 +88,11 @@ class Snapshot(NamedTuple):
 
 
 class Control(NamedTuple):
-    """A record of the recorder: `what` in segment, book, tape, connect, disconnect, stall, dropped, reply, stop."""
+    """A record of the recorder.
+
+    `what`: segment, book, tape (the head of a log), connect, disconnect, stall, dropped, reply, stop, and of trades
+    asked for again: refetched (the asking is over) and no_trades (it failed).
+    """
 
     what: str
     symbol: str | None
@@ -86,12 +108,17 @@ class LogLine(NamedTuple):
     end: int
 
 
-Event = Depth | Trade | Ticker | Snapshot | Control
+Event = Depth | Trade | Trades | Ticker | Snapshot | Control
 
 
 def encode_line(local_ns: int, message: dict[str, Any]) -> bytes:
     """One line of the log. Exchange prices are text in the JSON, so decoding and encoding again loses nothing."""
-    return b"%d %s\n" % (local_ns, orjson.dumps(message, default=str))
+    return join_line(local_ns, orjson.dumps(message, default=str))
+
+
+def join_line(local_ns: int, text: bytes) -> bytes:
+    """The line that `read_log` takes apart again."""
+    return b"%d %s\n" % (local_ns, text)
 
 
 def read_log(path: Path) -> Iterator[LogLine]:
@@ -146,7 +173,20 @@ def parse_event(message: dict[str, Any]) -> Event | None:
 def _parse_record(message: dict[str, Any]) -> Event:
     if message["recorder"] == "snapshot":
         return parse_snapshot(message["symbol"], message["response"])
+    if message["recorder"] == "trades":
+        symbol, source = message["symbol"], message["source"]
+        return Trades(symbol, source, [parse_rest_trade(symbol, row) for row in message["rows"]])
     return Control(message["recorder"], message.get("symbol"), message)
+
+
+def parse_rest_trade(symbol: str, row: dict[str, Any]) -> Trade:
+    """A row of Binance's `trades` (one trade) or `aggTrades` (ids f to l of one order at one price).
+
+    Raises KeyError or TypeError for a row that is neither.
+    """
+    if "a" in row:
+        return Trade(symbol, None, row["T"], row["l"], row["p"], row["q"], row["m"], joined=row["l"] - row["f"] + 1)
+    return Trade(symbol, None, row["time"], row["id"], row["price"], row["qty"], row["isBuyerMaker"])
 
 
 def parse_snapshot(symbol: str | None, response: object) -> Snapshot:

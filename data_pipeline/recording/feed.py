@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any
 
+from data_pipeline.download.governor import WeightGovernor
 from data_pipeline.errors import InputError
+from data_pipeline.instruments import Contract
 from data_pipeline.recording.config import RecordConfig
+from data_pipeline.recording.refetch import PAGE
 from data_pipeline.venue import nearest
 
+WEIGHT_LIMIT: dict[Contract, int] = {"spot": 6000, "linear": 2400}  # a minute and address, Binance's documentation
+WEIGHT_SHARE = 0.5  # the rest is for downloads and other recorders of the same address
+IN_FLIGHT = 4
 Sink = Callable[[int, dict[str, Any]], None]
+Ask = Callable[[str, dict[str, Any], int], Awaitable[Any]]
 
 
 class Feed:
@@ -20,12 +28,16 @@ class Feed:
     ccxt's handlers see errors only: its books and caches would merge events, and cost more than all the rest.
     """
 
-    def __init__(self, client: Any, config: RecordConfig, sink: Sink) -> None:
+    def __init__(self, client: Any, contract: Contract, config: RecordConfig, sink: Sink) -> None:
         self._client = client
         self._config = config
         self._sink = sink
         self._ccxt_handler = client.handle_message
         client.handle_message = self._tap
+        self._spot = contract == "spot"
+        limit = WEIGHT_LIMIT[contract]
+        self._governor = WeightGovernor(limit, share=WEIGHT_SHARE, in_flight=IN_FLIGHT)
+        client.on_rest_response = self._on_response  # ccxt calls it for every answer, refusals included
         # one connection for all streams: events of book, trades and quotes keep the order in which they were sent
         for kind in ("spot", "linear"):
             client.options["streamLimits"][kind] = 1
@@ -89,17 +101,51 @@ class Feed:
 
     async def snapshot(self, symbol: str) -> Any:
         """The raw REST answer of the depth endpoint, unchecked. Raises ccxt's errors."""
-        request = {"symbol": self.ids[symbol], "limit": self._config.snapshot_limit}
-        if self._client.markets[symbol]["spot"]:
-            return await self._client.publicGetDepth(request)
-        return await self._client.fapiPublicGetDepth(request)
+        limit = self._config.snapshot_limit
+        return await self._ask("Depth", {"symbol": self.ids[symbol], "limit": limit}, _depth_weight(self._spot, limit))
 
-    def retry_after(self) -> float:
-        """Seconds that the last REST answer asked to wait, 0 when it did not."""
-        headers = self._client.last_response_headers or {}
-        value = next((headers[name] for name in headers if name.lower() == "retry-after"), "0")
-        return float(value) if str(value).isdigit() else 0.0
+    def trades_of(self, symbol: str) -> SymbolTrades:
+        """Where to ask for trades of `symbol` that were missed."""
+        return SymbolTrades(self._ask, self.ids[symbol], self._spot)
+
+    async def _ask(self, endpoint: str, query: dict[str, Any], weight: int) -> Any:
+        method = getattr(self._client, ("publicGet" if self._spot else "fapiPublicGet") + endpoint)
+        async with self._governor.slot(weight):
+            return await method(query)
+
+    @property
+    def held_s(self) -> float:
+        """Seconds for which the exchange has asked to be left alone; requests wait for them by themselves."""
+        return self._governor.held_s
+
+    def _on_response(self, code: int, *answer: Any) -> str:
+        _, _, _, headers, body, _, _ = answer  # reason, URL, method; what was sent comes last
+        self._governor.observe(code, headers)
+        return body.strip()
 
     async def close(self) -> None:
         """Close the client with its connections."""
         await self._client.close()
+
+
+@dataclass(frozen=True)
+class SymbolTrades:
+    """The endpoints that give trades of one symbol, under the recorder's weight budget."""
+
+    ask: Ask
+    name: str
+    spot: bool
+
+    async def recent(self) -> Any:
+        """The newest trades, one by one."""
+        return await self.ask("Trades", {"symbol": self.name, "limit": PAGE}, 25 if self.spot else 5)
+
+    async def grouped(self, query: dict[str, int]) -> Any:
+        """Trades joined by order and price."""
+        return await self.ask("AggTrades", {"symbol": self.name, "limit": PAGE, **query}, 4 if self.spot else 20)
+
+
+def _depth_weight(spot: bool, limit: int) -> int:
+    """Documented weight of a depth request."""
+    steps = ((100, 5), (500, 25), (1000, 50), (5000, 250)) if spot else ((50, 2), (100, 5), (500, 10), (5000, 20))
+    return next(weight for most, weight in steps if limit <= most)

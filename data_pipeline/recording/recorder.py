@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from data_pipeline.errors import InputError
 from data_pipeline.recording.config import RecordConfig
-from data_pipeline.recording.events import Depth, Snapshot, Trade, encode_line
+from data_pipeline.recording.events import Depth, Trade, encode_line
 from data_pipeline.recording.feed import Feed
-from data_pipeline.recording.ledger import SealedSegment, open_ledger
+from data_pipeline.recording.ledger import SealedSegment, last_tapes, open_ledger
 from data_pipeline.recording.queue import EventQueue
+from data_pipeline.recording.repairs import LONGEST_WAIT_S, Repairs
 from data_pipeline.recording.rotation import LOG_FOLDER, SegmentLog, lock_folder, rotation_due
 from data_pipeline.recording.sealing import recover
-from data_pipeline.recording.state import BOOK_DEPTH, StreamState
+from data_pipeline.recording.state import Step, StreamState
 from data_pipeline.recording.watchdog import Watchdog
 from data_pipeline.venue import Venue, contract_of, open_client
 
@@ -36,8 +37,6 @@ T = TypeVar("T")
 
 LOGGER = logging.getLogger("data_pipeline.recording")
 SKEW_WARNING_MS = 500.0
-LONGEST_WAIT_S = 30.0
-THIN_PAUSE_S = 0.5  # a live book waits for its refresh: in a rout it must not eat the request weight
 _STEADY = {"depthUpdate": "book", "bookTicker": "bbo"}
 
 
@@ -67,7 +66,9 @@ class Recorder:
             )
         self.config = config
         self.venue = Venue(config.exchange, contracts.pop())
-        self.state = StreamState(self.venue.contract, snapshot_limit=config.snapshot_limit)
+        self.state = StreamState(
+            self.venue.contract, snapshot_limit=config.snapshot_limit, refetching=config.refetch_trades > 0
+        )
         self.queue = EventQueue(config.queue_events)
         self.summary = RecordSummary(counts=self.state.counts)
         self._session = session
@@ -77,8 +78,6 @@ class Recorder:
         self._stopping = asyncio.Event()
         self._log: SegmentLog | None = None
         self._synced = 0.0
-        self._snapshots: dict[str, asyncio.Task[None]] = {}
-        self._attempts: Counter[str] = Counter()
         self._to_seal: asyncio.Queue[Path] = asyncio.Queue()
 
     def stop(self) -> None:
@@ -97,10 +96,12 @@ class Recorder:
                 LOGGER.warning(
                     "recovered segment %s: %d lines, %d torn bytes", sealed.name, sealed.lines, sealed.torn_bytes
                 )
-            client = open_client(self.venue, session=self._session, pro=True, own_governor=False)
-            feed = Feed(client, self.config, self._receive)
+            client = open_client(self.venue, session=self._session, pro=True)
+            feed = Feed(client, self.venue.contract, self.config, self._receive)
             try:
                 await feed.load()
+                if self.state.refetching and "trades" in self.config.streams:
+                    self._resume_tapes(feed)
                 await self._record(feed)
             finally:
                 await feed.close()
@@ -111,18 +112,33 @@ class Recorder:
         self.summary.queue_highest = self.queue.highest
         return self.summary
 
+    def _resume_tapes(self, feed: Feed) -> None:
+        """Go on where the last recorder on this folder ended: its trades and ours then leave a hole to be filled."""
+        left = last_tapes(self.config.out, self.venue.name)
+        for name in feed.ids.values():
+            if name in left:
+                self.state.tape(name).restore(left[name])
+
     async def _record(self, feed: Feed) -> None:
+        repairs = Repairs(
+            feed,
+            self.state,
+            self._note,
+            books="book" in self.config.streams,
+            refetch_trades=self.config.refetch_trades,
+        )
         background = [
             asyncio.create_task(self._stay_connected(feed), name="connection"),
             asyncio.create_task(self._watch(feed), name="watchdog"),
             asyncio.create_task(self._seal_in_background(), name="sealing"),
         ]
         try:
-            await self._consume(feed, background)
+            await self._consume(repairs, background)
         finally:
-            for task in (*background, *self._snapshots.values()):
+            for task in background:
                 task.cancel()
-            await asyncio.gather(*background, *self._snapshots.values(), return_exceptions=True)
+            await asyncio.gather(*background, return_exceptions=True)
+            await repairs.cancel()
             if self._log is not None:
                 await asyncio.to_thread(self._log.close)
 
@@ -143,7 +159,7 @@ class Recorder:
 
     # --- from the queue to the disk
 
-    async def _consume(self, feed: Feed, background: list[asyncio.Task[None]]) -> None:
+    async def _consume(self, repairs: Repairs, background: list[asyncio.Task[None]]) -> None:
         deadline = time.monotonic() + self.config.minutes * 60 if self.config.minutes else float("inf")
         stopping = False
         while not stopping:
@@ -152,13 +168,13 @@ class Recorder:
             stopping = self._stopping.is_set() or time.monotonic() >= deadline
             if stopping:
                 self._note("stop")
-            await self._write(self.queue.take())
-            self._order_snapshots(feed)
+            await self._write(self.queue.take(), repairs)
+            repairs.order()
             for task in background:
                 if task.done():
                     task.result()  # none of them ends by itself: this raises what broke it
 
-    async def _write(self, batch: list[tuple[int, dict[str, Any]]]) -> None:
+    async def _write(self, batch: list[tuple[int, dict[str, Any]]], repairs: Repairs) -> None:
         now_ns = time.time_ns()
         log = self._log
         if log is None or rotation_due(log, now_ns, self.config.rotate_minutes, self.config.rotate_mb):
@@ -166,7 +182,7 @@ class Recorder:
         lines = bytearray()
         for local_ns, message in batch:
             lines += encode_line(local_ns, message)
-            self._follow(local_ns, message)
+            repairs.follow(message, self._follow(local_ns, message))
         if lines:
             await self._on_disk(log.write, bytes(lines))
         if time.monotonic() - self._synced >= self.config.sync_s:
@@ -196,22 +212,19 @@ class Recorder:
             "symbols": list(self.config.symbols),
             "streams": list(self.config.streams),
             "snapshot_limit": self.config.snapshot_limit,
+            "refetching": self.state.refetching,
         }
         lines = b"".join(encode_line(now_ns, record) for record in (head, *self.state.carry()))
         await self._on_disk(log.write, lines)
         return log
 
-    def _follow(self, local_ns: int, message: dict[str, Any]) -> None:
+    def _follow(self, local_ns: int, message: dict[str, Any]) -> Step:
         step = self.state.apply(message)
-        event = step.event
-        if message.get("recorder") == "snapshot":
-            self._snapshots.pop(message["symbol"], None)
-            if isinstance(event, Snapshot) and not step.findings:
-                self._attempts[message["symbol"]] = 0
         for finding in step.findings:
             LOGGER.warning("%s %s: %s", finding.symbol or "", finding.what, finding.detail)
-        if isinstance(event, Depth | Trade):
-            self._measure_clock(event.event_time_ms - local_ns / 1e6)
+        if isinstance(step.event, Depth | Trade) and step.event.event_time_ms is not None:
+            self._measure_clock(step.event.event_time_ms - local_ns / 1e6)
+        return step
 
     def _measure_clock(self, offset_ms: float) -> None:
         """The highest recent (exchange - local) holds the least delay; it fades over some thousand events."""
@@ -223,39 +236,6 @@ class Recorder:
             self.summary.clock_ms = offset_ms
         else:
             self.summary.clock_ms = max(offset_ms, known + 0.001 * (offset_ms - known))
-
-    # --- snapshots
-
-    def _order_snapshots(self, feed: Feed) -> None:
-        """Start a snapshot for each book that waits for one, or whose touch has left the span of its last one."""
-        if "book" not in self.config.streams:
-            return
-        for symbol, name in feed.ids.items():
-            book = self.state.books.get(name)
-            if book is None or name in self._snapshots:
-                continue
-            thin = book.live and not book.covers(BOOK_DEPTH)
-            if thin or (book.wants_snapshot and book.pending):
-                pause = THIN_PAUSE_S if thin else 0.0
-                self._snapshots[name] = asyncio.create_task(self._take_snapshot(feed, symbol, name, pause))
-
-    async def _take_snapshot(self, feed: Feed, symbol: str, name: str, pause: float) -> None:
-        from ccxt import BaseError
-
-        attempt = self._attempts[name]
-        self._attempts[name] += 1
-        wait = pause if attempt == 0 else min(LONGEST_WAIT_S, 0.1 * 2**attempt)
-        while True:
-            await asyncio.sleep(wait)
-            try:
-                response = await feed.snapshot(symbol)
-            except BaseError as error:
-                wait = max(min(LONGEST_WAIT_S, max(2 * wait, 0.2)), feed.retry_after())
-                self._note("reply", symbol=name, reason=f"{type(error).__name__}: {error}"[:300])
-                LOGGER.warning("%s snapshot: %s; again in %.1f s", name, type(error).__name__, wait)
-                continue
-            self._note("snapshot", symbol=name, response=response)
-            return
 
     # --- the connection
 

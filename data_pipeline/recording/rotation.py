@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from data_pipeline.errors import InputError
+from data_pipeline.files import make_folders, sync_folder
 
 LOG_FOLDER = "log"
 
@@ -17,7 +18,7 @@ class SegmentLog:
     """One open segment, `log/<start ns>.log`. What was written survives a kill; what was synced, a power cut."""
 
     def __init__(self, folder: Path, local_ns: int) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folders(folder)
         while (path := folder / f"{local_ns}.log").exists():
             local_ns += 1  # the clock was set back onto an earlier segment
         self.path = path
@@ -25,11 +26,7 @@ class SegmentLog:
         self.size = 0
         self._file = path.open("xb", buffering=0)
         self._dirty = True
-        folder_handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(folder_handle)
-        finally:
-            os.close(folder_handle)
+        sync_folder(folder)
 
     def write(self, data: bytes) -> None:
         """Hand `data` (whole lines) to the operating system. Raises OSError when the disk is full."""
@@ -69,7 +66,7 @@ def lock_folder(out: Path) -> IO[str]:
     Raises InputError when another recorder holds it or it cannot be written to.
     """
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        make_folders(out)
         file = (out / ".lock").open("a+")
     except OSError as error:
         raise InputError(

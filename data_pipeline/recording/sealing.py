@@ -20,7 +20,7 @@ from data_pipeline.errors import InputError
 from data_pipeline.files import atomic_path, file_sha256
 from data_pipeline.recording.aggregate import Bar, bar_table
 from data_pipeline.recording.book import BookBuilder
-from data_pipeline.recording.events import Depth, LogLine, Ticker, Trade, read_log
+from data_pipeline.recording.events import Depth, LogLine, Ticker, read_log
 from data_pipeline.recording.ledger import Part, SealedSegment, commit_segment, is_sealed, open_ledger
 from data_pipeline.recording.rotation import unsealed_logs
 from data_pipeline.recording.state import BOOK_DEPTH, Finding, Step, StreamState
@@ -39,6 +39,8 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("qty", pa.float64()),
             ("buyer_is_maker", pa.bool_()),
             ("on_book", pa.bool_()),
+            ("joined", pa.int32()),
+            ("source", pa.dictionary(pa.int32(), pa.string())),
         ]
     ),
     "bbo": pa.schema(
@@ -69,7 +71,7 @@ class PartWriter:
     """Rows of one kind and symbol on their way into one Parquet file, `ROWS_AT_ONCE` in memory."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self._writer = pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=["kind"])
+        self._writer = pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=["kind", "source"])
         self._schema = schema
         self._rows: list[tuple] = []
         self.rows = 0
@@ -134,19 +136,18 @@ class _Parts:
         event_time = getattr(event, "event_time_ms", None)
         kind = type(event).__name__.lower() if event is not None else "other"
         self.writer("events").add(local_ns, (local_ns, event_time, kind, line.text))
-        if event is None:
-            return
-        if isinstance(event, Trade) and step.fresh:
-            row = (event.trade_time_ms, event.trade_id, float(event.price), float(event.qty))
-            flags = (event.buyer_is_maker, event.on_book)
-            self.writer("trades", event.symbol).add(local_ns, (local_ns, event_time, *row, *flags))
-        elif isinstance(event, Ticker):
+        for trade in step.trades:
+            row = (trade.trade_time_ms, trade.trade_id, float(trade.price), float(trade.qty))
+            flags = (trade.buyer_is_maker, trade.on_book, trade.joined, step.source)
+            self.writer("trades", trade.symbol).add(local_ns, (local_ns, trade.event_time_ms, *row, *flags))
+        if isinstance(event, Ticker):
             self.writer("bbo", event.symbol).add(local_ns, (local_ns, event_time, *event[2:]))
         elif isinstance(event, Depth) and step.book:
             row = book_row(state.books[event.symbol])
             self.writer("book", event.symbol).add(local_ns, (local_ns, event_time, *row))
-        if step.bars and isinstance(event, Trade):
-            self.writer("bars", event.symbol).add_bars(local_ns, step.bars)
+        symbol = getattr(event, "symbol", None)
+        if step.bars and symbol is not None:
+            self.writer("bars", symbol).add_bars(local_ns, step.bars)
 
 
 def book_row(book: BookBuilder) -> tuple:
@@ -174,15 +175,19 @@ def seal_segment(log: Path, out: Path) -> SealedSegment:
         return sealed
     if first.message.get("recorder") != "segment":
         raise InputError("the log does not begin with a segment record", where=str(log), remedy="move it away")
-    state = StreamState(first.message["contract"], snapshot_limit=first.message["snapshot_limit"])
+    head = first.message
+    refetching = head.get("refetching", False)  # a log of an earlier version does not say
+    state = StreamState(head["contract"], snapshot_limit=head["snapshot_limit"], refetching=refetching)
     with ExitStack() as stack:
-        parts = _Parts(stack, out, first.message["venue"], sealed.name)
+        parts = _Parts(stack, out, head["venue"], sealed.name)
         for line in _chain(first, lines):
             step = state.apply(line.message)
             parts.add(line, step, state)
             sealed.findings.extend((line.local_ns, finding) for finding in step.findings)
             sealed.lines += 1
             sealed.bytes = line.end
+    sealed.venue = head["venue"]
+    sealed.tapes = {symbol: tape.to_dict() for symbol, tape in state.tapes.items()}
     for (kind, symbol), (path, writer) in sorted(parts.writers.items()):
         digest = file_sha256(path)
         relative = str(path.relative_to(out))

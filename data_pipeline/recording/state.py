@@ -6,7 +6,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from data_pipeline.recording.aggregate import Bar, TradeTape
+from data_pipeline.recording.aggregate import Bar
 from data_pipeline.recording.book import BookBuilder, Outcome, Rules
 from data_pipeline.recording.events import (
     Control,
@@ -16,11 +16,15 @@ from data_pipeline.recording.events import (
     Snapshot,
     Ticker,
     Trade,
+    Trades,
     parse_event,
 )
+from data_pipeline.recording.tape import HELD_LIMIT, REORDER_LIMIT, TradeTape
 
 BOOK_DEPTH = 10
 FAULTS = (Outcome.GAP, Outcome.STALE, Outcome.CROSSED)
+# USD-M's aggTrades joins trades of up to 100 ms, spot's those of one instant (Binance API documentation)
+GROUP_SPREAD_MS: dict[Rules, int] = {"spot": 0, "linear": 100}
 
 
 @dataclass(slots=True)
@@ -36,12 +40,14 @@ class Finding:
 class Step:
     """What one line brought.
 
-    `book`: the symbol's live book has changed. `fresh`: a trade or ticker that had not come before.
+    `book`: the symbol's live book has changed. `trades`: those that had not come before, in the order of the line;
+    `source` says where they came from: ws, or the REST endpoint.
     """
 
     event: Event | None
-    fresh: bool = True
     book: bool = False
+    trades: list[Trade] = field(default_factory=list)
+    source: str = "ws"
     bars: list[Bar] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
@@ -85,11 +91,15 @@ class TopCheck:
 
 
 class StreamState:
-    """Every symbol's book, tape and check. `apply` takes the lines in order; the same lines give the same state."""
+    """Every symbol's book, tape and check. `apply` takes the lines in order; the same lines give the same state.
 
-    def __init__(self, rules: Rules, *, snapshot_limit: int = 1000) -> None:
+    `refetching`: the log's recorder asks for missing trades by REST, so the trades behind a hole wait for its answer.
+    """
+
+    def __init__(self, rules: Rules, *, snapshot_limit: int = 1000, refetching: bool = False) -> None:
         self.rules = rules
         self.snapshot_limit = snapshot_limit
+        self.refetching = refetching
         self.books: dict[str, BookBuilder] = {}
         self.tapes: dict[str, TradeTape] = {}
         self.checks: dict[str, TopCheck] = {}
@@ -100,6 +110,13 @@ class StreamState:
         if symbol not in self.books:
             self.books[symbol] = BookBuilder(self.rules, self.snapshot_limit)
         return self.books[symbol]
+
+    def tape(self, symbol: str) -> TradeTape:
+        """The symbol's tape, made at its first mention."""
+        if symbol not in self.tapes:
+            hold = HELD_LIMIT if self.refetching else REORDER_LIMIT
+            self.tapes[symbol] = TradeTape(hold=hold, spread_ms=GROUP_SPREAD_MS[self.rules])
+        return self.tapes[symbol]
 
     def apply(self, message: dict[str, Any]) -> Step:
         """Take one message of the log. Never raises on what an exchange may send: trouble comes back as findings."""
@@ -114,7 +131,9 @@ class StreamState:
                 self._ticker(event, step)
             elif isinstance(event, Trade):
                 self.counts["trades"] += 1
-                self._trade(event, step)
+                self._trades(event.symbol, [event], step)
+            elif isinstance(event, Trades):
+                self._refetched(event, step)
             elif isinstance(event, Snapshot):
                 self.counts["snapshots"] += 1
                 self._snapshot(event, step)
@@ -160,13 +179,28 @@ class StreamState:
             detail = f"{different} tops differ from bookTicker before update {event.update_id}"
             step.findings.append(Finding("top_differs", event.symbol, detail))
 
-    def _trade(self, event: Trade, step: Step) -> None:
-        tape = self.tapes.setdefault(event.symbol, TradeTape())
-        duplicates = tape.duplicates
-        step.bars = tape.push(event)
-        step.fresh = tape.duplicates == duplicates
-        self.counts["old_trades"] += not step.fresh
-        self._holes(event.symbol, tape, step)
+    def _trades(self, symbol: str, trades: list[Trade], step: Step) -> None:
+        tape = self.tape(symbol)
+        for trade in trades:
+            new, bars = tape.push(trade)
+            step.bars += bars
+            if new is not None:
+                step.trades.append(new)
+        self.counts["old_trades"] += len(trades) - len(step.trades)
+        self._holes(symbol, tape, step)
+
+    def _refetched(self, event: Trades, step: Step) -> None:
+        """Missed trades, asked for by REST. What the answer holds beyond the hole is cut off."""
+        hole = self.tape(event.symbol).hole()
+        if hole is None:
+            return
+        step.source = event.source
+        missing = [trade for trade in event.trades if trade.first_id <= hole[1] and trade.trade_id >= hole[0]]
+        self._trades(event.symbol, missing, step)
+        if step.trades:
+            count = sum(trade.joined for trade in step.trades)
+            told = f"ids {step.trades[0].first_id}-{step.trades[-1].trade_id}, {count} trades by {event.source}"
+            step.findings.append(Finding("trades_refetched", event.symbol, told))
 
     def _holes(self, symbol: str, tape: TradeTape, step: Step) -> None:
         for first, last in tape.take_holes():
@@ -177,7 +211,11 @@ class StreamState:
             self.book(event.symbol).restore(event.detail["state"])
             step.book = True
         elif event.what == "tape" and event.symbol is not None:
-            self.tapes.setdefault(event.symbol, TradeTape()).restore(event.detail["state"])
+            self.tape(event.symbol).restore(event.detail["state"])
+        elif event.what == "no_trades" and event.symbol is not None:
+            tape = self.tape(event.symbol)
+            step.bars = tape.pass_hole()
+            self._holes(event.symbol, tape, step)
         elif event.what in ("disconnect", "stall", "dropped"):
             step.findings.append(Finding(event.what, None, str(event.detail.get("reason", event.detail.get("count")))))
             self.interrupt()

@@ -61,7 +61,7 @@ class BarStore:
         Raises InputError for an unknown symbol or column, for a symbol of several venues, and for a part whose bytes
         are not those that were sealed.
         """
-        series = self._series_of(symbol)
+        series = find_series(self.series(), symbol, self.venue, self.interval, str(self.root))
         names = list(BAR_SCHEMA.names if columns is None else columns)
         for name in names:
             if name not in BAR_SCHEMA.names:
@@ -108,23 +108,28 @@ class BarStore:
             self._checked.add(key)
         return read_part(path, span, names)
 
-    def _series_of(self, symbol: str) -> Series:
-        wanted = store_symbol(symbol)
-        known = [series for series in self.series() if series.interval == self.interval]
-        found = [series for series in known if series.symbol == wanted and self.venue in (None, series.venue)]
-        if "/" in symbol and self.venue is None:
-            ending = f"_{contract_of(symbol)}"
-            found = [series for series in found if series.venue.endswith(ending)]
-        if len(found) == 1:
-            return found[0]
-        where = str(self.root)
-        if found:
-            venues = ", ".join(series.venue for series in found)
-            raise InputError(f"symbol {symbol} is stored for {venues}", where=where, remedy="name the venue")
-        close = nearest(wanted, [series.symbol for series in known])
-        held = ", ".join(str(series) for series in self.series()) or "nothing"
-        remedy = f"did you mean {close}?" if close else f"the store holds {held}"
-        raise InputError(f"no {self.interval} bars of {symbol!r}", where=where, remedy=remedy)
+
+def find_series(known: Sequence[Series], symbol: str, venue: str | None, interval: str, where: str) -> Series:
+    """The one series of `known` that `symbol` (BTC/USDT, BTC/USDT:USDT or BTCUSDT) means on `venue`, any when None.
+
+    A symbol with a slash says whether it means spot or a perpetual; a venue whose name does not say fits both.
+    Raises InputError, naming the store `where`, when there is none or several venues have it.
+    """
+    wanted = store_symbol(symbol)
+    same = [series for series in known if series.interval == interval]
+    found = [series for series in same if series.symbol == wanted and venue in (None, series.venue)]
+    if "/" in symbol and venue is None:
+        contract = contract_of(symbol)
+        found = [series for series in found if series.venue.partition("_")[2] in ("", contract)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        venues = ", ".join(series.venue for series in found)
+        raise InputError(f"symbol {symbol} is stored for {venues}", where=where, remedy="name the venue")
+    close = nearest(wanted, [series.symbol for series in same])
+    held = ", ".join(map(str, known)) or "nothing"
+    remedy = f"did you mean {close}?" if close else f"the store holds {held}"
+    raise InputError(f"no {interval} bars of {symbol!r}", where=where, remedy=remedy)
 
 
 def _touch(part: Part, span: Span) -> bool:

@@ -4,29 +4,9 @@ The order of `bar_catalogue` is the order in which the compiled step (`features.
 nothing heavy: listing the features needs no compiler.
 """
 
+from features.bars.fields import BAR_FIELDS, CLOSE, HLC, OHLC, OPTIONAL_FIELDS, TAKER
 from features.config import BarParameters
 from features.spec import FeatureSpec, Kind
-
-BAR_FIELDS: tuple[str, ...] = (
-    "open",
-    "high",
-    "low",
-    "close",
-    "volume",
-    "quote_volume",
-    "trades",
-    "taker_buy_volume",
-    "taker_buy_quote_volume",
-)
-"""Order of the nine numbers of a bar wherever a bar is a plain row (`BarArrays` without its time)."""
-
-OPTIONAL_FIELDS: tuple[str, ...] = BAR_FIELDS[5:]
-"""Fields that a source may lack (NaN); the features that need one are then left out by `available_features`."""
-
-OHLC = ("open", "high", "low", "close")
-HLC = ("high", "low", "close")
-CLOSE = ("close",)
-TAKER = ("volume", "taker_buy_volume")
 
 
 def _returns(p: BarParameters) -> list[FeatureSpec]:

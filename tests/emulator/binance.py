@@ -30,6 +30,8 @@ def body(core: ExchangeCore, contract: str, path: str, query: Mapping[str, str],
         most = 1000 if contract == "spot" else 1500
         rows = core.kline_rows(entry, _time(query, "startTime"), _time(query, "endTime"), min(limit, most), fault)
         return b"[" + b",".join(rows) + b"]"
+    if name in ("trades", "aggTrades") and core.trade_source is not None:
+        return json.dumps(core.trade_source(name, query)).encode()
     if name == "aggTrades":
         return json.dumps(agg_trades(entry, query, min(limit, 1000), core.now_ms())).encode()
     if name == "depth":

@@ -59,6 +59,8 @@ class ExchangeCore:
     weight_limits: dict[str, int] = field(default_factory=lambda: dict(WEIGHT_LIMITS))
     depth_source: Callable[[str, str, int], dict] | None = None
     """(contract, symbol, limit) -> the body of a depth answer; a stream emulator plugs its live book in here."""
+    trade_source: Callable[[str, Mapping[str, str]], list[dict]] | None = None
+    """(trades or aggTrades, query) -> the rows; a stream emulator plugs its own trades in here."""
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     statuses: dict[int, int] = field(default_factory=dict)
     peak_weight: dict[str, int] = field(default_factory=dict)
@@ -214,9 +216,9 @@ def binance_weight(contract: str, path: str, query: Mapping[str, str]) -> int:
     if contract == "spot":
         if path.endswith("depth"):
             return 5 if limit <= 100 else 25 if limit <= 500 else 50 if limit <= 1000 else 250
-        return {"exchangeInfo": 20, "klines": 2, "aggTrades": 4}.get(path.rsplit("/", 1)[-1], 1)
+        return {"exchangeInfo": 20, "klines": 2, "aggTrades": 4, "trades": 25}.get(path.rsplit("/", 1)[-1], 1)
     if path.endswith("klines"):
         return 1 if limit < 100 else 2 if limit < 500 else 5 if limit <= 1000 else 10
     if path.endswith("depth"):
         return 2 if limit <= 50 else 5 if limit <= 100 else 10 if limit <= 500 else 20
-    return {"aggTrades": 20}.get(path.rsplit("/", 1)[-1], 1)
+    return {"aggTrades": 20, "trades": 5}.get(path.rsplit("/", 1)[-1], 1)

@@ -38,6 +38,7 @@ async def stage(exchange: StreamExchange, *, pump: bool = True) -> AsyncIterator
     listings = [Listing(name[:-4], "USDT", source, contract=exchange.contract) for name in exchange.symbols]
     core = ExchangeCore(listings, clock=exchange.clock)
     core.depth_source = lambda contract, symbol, limit: exchange.depth_source(contract, symbol, limit)
+    core.trade_source = lambda name, query: exchange.trade_source(name, query)
     network = Network()
     async with serving(network, core) as rest_port, streaming(network, exchange) as stream_port:
         pumping = asyncio.create_task(exchange.pump()) if pump else None
@@ -76,19 +77,20 @@ async def until(condition: Callable[[], bool], *, limit_s: float = 15.0) -> None
             await asyncio.sleep(0.01)
 
 
-async def start_child(on: Stage, out: Path) -> asyncio.subprocess.Process:
+async def start_child(on: Stage, out: Path, *, rotate_mb: float = 512.0) -> asyncio.subprocess.Process:
     """The record command in a process of its own, which reaches this stage only."""
     authority = out.parent / "authority"
     authority.mkdir(exist_ok=True)
     (authority / "certificate.pem").write_bytes(on.network.authority.cert_pem.bytes())
     (authority / "key.pem").write_bytes(on.network.authority.private_key_pem.bytes())
     command = ("-m", "tests.emulator.recording", str(authority), str(on.rest_port), str(on.stream_port), str(out))
+    command += (str(rotate_mb),)
     return await asyncio.create_subprocess_exec(
         sys.executable, *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
 
 
-async def _child(authority: Path, rest_port: int, stream_port: int, out: Path) -> int:
+async def _child(authority: Path, rest_port: int, stream_port: int, out: Path, rotate_mb: float) -> int:
     from scripts.record import record as command
 
     certificate, key = (authority / name for name in ("certificate.pem", "key.pem"))
@@ -96,8 +98,9 @@ async def _child(authority: Path, rest_port: int, stream_port: int, out: Path) -
     network.serve(rest_port, *REST_HOSTS)
     network.serve(stream_port, *STREAM_HOSTS)
     async with network.session() as session:
-        return await command(RecordConfig(symbols=("BTC/USDT",), out=out), session)
+        return await command(RecordConfig(symbols=("BTC/USDT",), out=out, rotate_mb=rotate_mb), session)
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(_child(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]))))
+    folder, rest, stream, target, megabytes = sys.argv[1:]
+    sys.exit(asyncio.run(_child(Path(folder), int(rest), int(stream), Path(target), float(megabytes))))

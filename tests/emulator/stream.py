@@ -6,7 +6,8 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,10 +115,19 @@ class StreamExchange:
     """That many events are sent twice."""
     swap: int = 0
     """That many times two consecutive events of a stream change places."""
+    closed: bool = False
+    """New connections are turned away with status 503."""
     stale_snapshots: int = 0
     """That many depth answers are from before the last thousand updates."""
+    recent: int = 1000
+    """Most rows of a `trades` answer: a small number stands for a market with as many more trades."""
+    hidden: tuple[int, int] = (0, -1)
+    """Ids from first to last that no REST answer holds."""
     sent: list[str] = field(default_factory=list)
-    """Every message that was sent to at least one connection, as text, in order."""
+    """Every message that was sent to at least one connection, as text, in order; the last `remember` of them."""
+    remember: int | None = None
+    delivered: int = 0
+    """How many messages were sent to at least one connection."""
     accepted: int = 0
     tallies: dict[str, dict[int, Tally]] = field(default_factory=dict)
 
@@ -125,6 +135,7 @@ class StreamExchange:
         self.books = {name: LiveBook(6_000_000 + 1000 * n, self.seed + n) for n, name in enumerate(self.symbols)}
         self._previous = {name: book.last_id for name, book in self.books.items()}
         self._trade_ids = dict.fromkeys(self.symbols, 7000)
+        self._groups: dict[str, deque[list[dict[str, Any]]]] = {name: deque(maxlen=50_000) for name in self.symbols}
         self._old = {name: book.snapshot(1000) for name, book in self.books.items()}
         self._held: dict[str, str] = {}
         self._connections: dict[web.WebSocketResponse, tuple[set[str], web.Request]] = {}
@@ -161,18 +172,44 @@ class StreamExchange:
         await self.send(f"{symbol.lower()}@depth", event)
 
     async def trade(self, symbol: str) -> None:
-        """One trade at the touch."""
+        """One order that takes from the touch: one trade, or up to three at one price and one instant."""
         book = self.books[symbol]
         maker_buys = self._random.random() < 0.5
         tick = max(book.bids) if maker_buys else min(book.asks)
-        qty = self._random.randint(1, 300_000) * 1000
-        self._trade_ids[symbol] += 1
-        now = self.now_ms()
-        price = _decimal(tick * 1_000_000)
-        event = {"e": "trade", "E": now, "s": symbol, "t": self._trade_ids[symbol], "p": price, "q": _decimal(qty)}
-        event.update({"T": now, "m": maker_buys} | ({"X": "MARKET"} if self.contract == "linear" else {"M": True}))
-        self._sum(symbol, now // 60_000 * 60_000, tick, price, qty, maker_buys)
-        await self.send(f"{symbol.lower()}@trade", event)
+        now, price = self.now_ms(), _decimal(tick * 1_000_000)
+        group = []
+        for _ in range(self._random.choice((1, 1, 2, 3))):
+            qty = self._random.randint(1, 300_000) * 1000
+            self._trade_ids[symbol] += 1
+            event = {"e": "trade", "E": now, "s": symbol, "t": self._trade_ids[symbol], "p": price, "q": _decimal(qty)}
+            event.update({"T": now, "m": maker_buys} | ({"X": "MARKET"} if self.contract == "linear" else {"M": True}))
+            self._sum(symbol, now // 60_000 * 60_000, tick, price, qty, maker_buys)
+            group.append(event)
+        self._groups[symbol].append(group)
+        for event in group:
+            await self.send(f"{symbol.lower()}@trade", event)
+
+    def trade_source(self, endpoint: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
+        """The rows of a REST `trades` or `aggTrades` answer."""
+        groups = self._groups[query["symbol"]]
+        limit = int(query.get("limit", 500))
+        if endpoint == "trades":
+            newest = [event for group in list(groups)[-limit:] for event in group]
+            shown = [event for event in newest if not self.hidden[0] <= event["t"] <= self.hidden[1]]
+            rows = [
+                {"id": e["t"], "price": e["p"], "qty": e["q"], "time": e["T"], "isBuyerMaker": e["m"]} for e in shown
+            ]
+            return rows[-min(limit, self.recent) :]
+        begin = int(query.get("fromId", 0)), int(query.get("startTime", 0))
+        rows = []
+        for group in groups:
+            first, last = group[0], group[-1]
+            seen = not self.hidden[0] <= last["t"] <= self.hidden[1]
+            if seen and first["t"] >= begin[0] and first["T"] >= begin[1] and len(rows) < limit:
+                units = sum(round(float(event["q"]) * 1e8) for event in group)
+                row = {"a": first["t"], "p": first["p"], "q": _decimal(units), "f": first["t"], "l": last["t"]}
+                rows.append({**row, "T": first["T"], "m": first["m"]})
+        return rows
 
     def _sum(self, symbol: str, minute: int, tick: int, price: str, qty: int, maker_buys: bool) -> None:
         minutes = self.tallies.setdefault(symbol, {})
@@ -246,10 +283,15 @@ class StreamExchange:
             except (ConnectionError, RuntimeError):
                 continue
         if reached:
+            self.delivered += 1
             self.sent.append(text)
+            if self.remember is not None:
+                del self.sent[: -self.remember or None]
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """One websocket: `/ws/...` takes SUBSCRIBE messages, `/stream?streams=a/b` is combined."""
+        if self.closed:
+            return web.Response(status=503)
         socket = web.WebSocketResponse(autoping=True)
         await socket.prepare(request)
         names = {name for name in request.query.get("streams", "").split("/") if name}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data_pipeline.recording.aggregate import MINUTE_MS, Bar, TradeTape
+from data_pipeline.recording.aggregate import MINUTE_MS, Bar
 from data_pipeline.recording.book import BookBuilder, Rules
 from data_pipeline.recording.events import Depth, Trade, encode_line, parse_snapshot, read_log
+from data_pipeline.recording.tape import TradeTape
 from tests.emulator.stream import LiveBook
 
 FAULTS = st.lists(st.sampled_from(["send"] * 6 + ["lose", "repeat", "swap", "snapshot", "old snapshot"]), max_size=60)
@@ -100,7 +102,7 @@ def test_only_whole_minutes_become_bars_and_they_are_exact(
     order = sorted(set(range(200)) - lost, key=lambda number: number + delays.get(number, 0))
     order = [number for number in order for _ in range(2 if number in repeated else 1)]
     tape = TradeTape()
-    bars = [bar for number in order for bar in tape.push(trade(number))]
+    bars = [bar for number in order for bar in tape.push(trade(number))[1]]
     bars += tape.give_up()
     truth = plain_bars(range(200))
     opened = trade(order[0]).trade_time_ms // MINUTE_MS * MINUTE_MS
@@ -121,7 +123,7 @@ def test_minutes_without_trades_repeat_the_last_price() -> None:
     bars = [
         bar
         for number, time_ms in enumerate(times)
-        for bar in tape.push(Trade("BTCUSDT", 0, time_ms, number, f"10{number}", "1", False, True))
+        for bar in tape.push(Trade("BTCUSDT", 0, time_ms, number, f"10{number}", "1", False, True))[1]
     ]
     assert [(bar.open_time_ms, bar.trades, str(bar.open), str(bar.close)) for bar in bars] == [
         (60_000, 1, "101", "101"),
@@ -136,14 +138,18 @@ def test_trades_off_the_book_keep_the_ids_whole_and_stay_out_of_the_bar() -> Non
     bars = []
     for number, time_ms in enumerate((30_000, 70_000, 80_000, 130_000)):
         item = Trade("BTCUSDT", 0, time_ms, number, "100", "1", False, on_book=number != 2)
-        bars += tape.push(item)
+        bars += tape.push(item)[1]
     assert [(bar.open_time_ms, bar.trades) for bar in bars] == [(60_000, 1)]
 
 
 def test_absurd_stamp_does_not_make_a_million_bars() -> None:
     tape = TradeTape()
-    tape.push(trade(0))
-    assert tape.push(trade(1)._replace(trade_time_ms=1_700_000_000_000_000)) == []
+    for number in range(11):  # the first minute begins inside the recording and is none
+        tape.push(trade(number))
+    absurd = trade(11)._replace(trade_time_ms=1_700_000_000_000_000)
+    assert tape.push(absurd) == (absurd, [])
+    bars = [bar for number in range(12, 40) for bar in tape.push(trade(number))[1]]
+    assert [bar.open_time_ms // MINUTE_MS for bar in bars] == [2, 3], "it voids its own minute, not those after it"
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -159,3 +165,57 @@ def test_a_log_cut_anywhere_gives_every_whole_line(texts: list[dict], cut: int, 
     whole = data.count(b"\n")
     assert [line.message for line in read_log(path)] == texts[:whole]
     assert [line.end for line in read_log(path)][-1:] == ([len(b"".join(lines[:whole]))] if whole else [])
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_a_hole_filled_by_groups_gives_the_bars_and_ids_of_an_undisturbed_tape(data: st.DataObject) -> None:
+    """Groups may reach over both edges of the hole, into what is known before it and what waits behind it."""
+    count = 120
+    trades = [trade(number)._replace(trade_time_ms=number // 3 * 7_000) for number in range(count)]
+    groups, number = [], 0
+    while number < count:
+        size = data.draw(st.integers(1, 3 - number % 3))  # trades of one group share price, side and time
+        for member in range(number, number + size):
+            head = trades[number]
+            trades[member] = trades[member]._replace(price=head.price, buyer_is_maker=head.buyer_is_maker)
+        qty = sum((Decimal(item.qty) for item in trades[number : number + size]), Decimal(0))
+        groups.append(trades[number]._replace(trade_id=number + size - 1, joined=size, qty=str(qty)))
+        number += size
+    low = data.draw(st.integers(1, count - 2))
+    high = data.draw(st.integers(low, min(count - 2, low + 60)))
+    arrived = data.draw(st.integers(high + 3, count + 2))  # how far the stream is when the answer comes
+    plain, mended = TradeTape(), TradeTape(hold=1000)
+    expected = [exact(bar) for item in trades for bar in plain.push(item)[1]]
+    kept, bars = [], []
+
+    def push(item: Trade) -> None:
+        new, closed = mended.push(item)
+        bars.extend(exact(bar) for bar in closed)
+        if new is not None:
+            kept.extend(range(new.first_id, new.trade_id + 1))
+
+    for item in trades[:low] + trades[high + 1 : arrived]:
+        push(item)
+    assert mended.hole() == (low, high)
+    for group in groups:
+        if group.first_id <= high and group.trade_id >= low:
+            push(group)
+    assert mended.hole() is None
+    for item in trades[arrived:]:
+        push(item)
+    assert bars == expected
+    assert sorted(kept) == list(range(count))
+
+
+def test_a_group_at_the_turn_of_a_minute_leaves_both_minutes_in_doubt() -> None:
+    def bars(time_ms: int, spread_ms: int) -> list[int]:
+        tape = TradeTape(spread_ms=spread_ms)
+        items = [Trade("BTCUSDT", 0, 30_000 * number, number, "100", "1", False) for number in range(14)]
+        items[6] = items[6]._replace(trade_time_ms=time_ms, trade_id=8, joined=3)
+        items[7:] = [item._replace(trade_id=item.trade_id + 2) for item in items[7:]]
+        return [bar.open_time_ms // MINUTE_MS for item in items for bar in tape.push(item)[1]]
+
+    assert bars(180_050, 100) == [1, 4, 5]
+    assert bars(179_950, 100) == [1, 4, 5]
+    assert bars(180_150, 100) == bars(180_050, 0) == [1, 2, 3, 4, 5]

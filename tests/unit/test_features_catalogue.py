@@ -13,7 +13,7 @@ from features.bars.catalogue import BAR_FIELDS, OPTIONAL_FIELDS, bar_catalogue
 from features.batch import compute_features
 from features.catalogue import KINDS, PRESETS, catalogue, feature_names, select_features
 from features.config import BarParameters
-from features.document import BEGIN, END, catalogue_table, main, with_table
+from features.document import BEGIN, END, catalogue_table, catalogue_tables, main, with_tables
 
 PAGE = Path(__file__).parents[2] / "docs" / "features.md"
 
@@ -89,19 +89,22 @@ def test_selection_keeps_the_order_asked_for() -> None:
     assert tuple(spec.name for spec in select_features(None)) == feature_names()
 
 
-def test_the_documentation_holds_the_current_table() -> None:
+def test_the_documentation_holds_the_current_table_of_every_kind() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    assert with_table(page) == page, "run: python -m features.document"
-    assert catalogue_table().count("\n") == len(catalogue()) + 1
+    assert with_tables(page) == page, "run: python -m features.document"
+    for kind in KINDS:
+        table = catalogue_table(kind)
+        assert table in page
+        assert table.count("\n") == len(catalogue(kind)) + 1
 
 
 def test_the_table_is_written_between_its_marks(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"above\n{BEGIN}\nold\n{END}\nbelow\n", encoding="utf-8")
     main(str(page))
-    assert page.read_text(encoding="utf-8") == f"above\n{BEGIN}\n{catalogue_table()}\n{END}\nbelow\n"
+    assert page.read_text(encoding="utf-8") == f"above\n{BEGIN}\n{catalogue_tables()}\n{END}\nbelow\n"
     with pytest.raises(InputError, match="marks"):
-        with_table("a page without marks")
+        with_tables("a page without marks")
 
 
 def test_listing_the_features_needs_no_compiler() -> None:

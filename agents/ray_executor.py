@@ -1,0 +1,39 @@
+"""Ray as an executor of `concurrent.futures`: work made of plain functions runs on several machines as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from typing import Any
+
+import ray
+
+
+class RayExecutor(Executor):
+    """Runs each call as a Ray task of one CPU on the cluster at `address` ("auto": the one this machine is part of;
+    None: a local one, started here). The machines must have this code and the files that the calls name.
+
+    As a context manager it leaves the cluster at the end; tasks that still run are ended with it.
+    """
+
+    def __init__(self, address: str | None = None) -> None:
+        ray.init(address=address, log_to_driver=False, include_dashboard=False if address is None else None)
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Start the call; what it raises is raised by the future's `result` as it was."""
+        future: Future[Any] = Future()
+        reference = ray.remote(num_cpus=1, max_retries=3)(fn).remote(*args, **kwargs)
+
+        def settle(done: Future[Any]) -> None:
+            error = done.exception()
+            if error is None:
+                future.set_result(done.result())
+            else:  # Ray wraps what a task raised; the cause is the error itself
+                future.set_exception(getattr(error, "cause", None) or error)
+
+        reference.future().add_done_callback(settle)
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Leave the cluster, at once: callers collect their results first."""
+        ray.shutdown()

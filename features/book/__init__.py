@@ -1,0 +1,1 @@
+"""Features of the book (kind "book"): ten levels a side after each update."""

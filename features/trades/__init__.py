@@ -1,0 +1,1 @@
+"""Features of the kind "trades": one row per trade, from the tape alone."""
