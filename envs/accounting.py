@@ -8,6 +8,7 @@ from envs.compiled import inlined
 from envs.fills import impact_fraction, liquidation_price, order_quantity, unit_notional, whole_lots, worth
 from envs.rewards import step_reward
 from features.brackets import bracket_levels, market_price
+from features.maths import log
 
 EQUITY_FLOOR = 1e-3
 """Logarithms see at least this fraction of the initial capital: leverage can take equity below zero."""
@@ -30,8 +31,8 @@ def open_account(i: int, initial: float, start: int, stop: int, account: np.ndar
     account[lanes.EQUITY, i] = initial
     account[lanes.PEAK, i] = initial
     account[lanes.INITIAL, i] = initial
-    account[lanes.LOG_EQUITY, i] = np.log(initial)
-    account[lanes.LOG_INITIAL, i] = np.log(initial)
+    account[lanes.LOG_EQUITY, i] = log(initial)
+    account[lanes.LOG_INITIAL, i] = log(initial)
     clock[lanes.ROW, i] = start
     clock[lanes.FIRST_ROW, i] = start
     clock[lanes.LAST_ROW, i] = stop
@@ -316,7 +317,7 @@ def mark_account(
     account[lanes.EQUITY, i] = equity
     change, deeper = 0.0, 0.0
     if equity != before:
-        log_equity = np.log(max(equity, EQUITY_FLOOR * initial))
+        log_equity = log(max(equity, EQUITY_FLOOR * initial))
         change = log_equity - account[lanes.LOG_EQUITY, i]
         account[lanes.LOG_EQUITY, i] = log_equity
         account[lanes.SQUARED_RETURNS, i] += change * change

@@ -12,11 +12,11 @@ from typing import Any
 
 from numba import njit
 
-from features import brackets
+from features import brackets, maths
 
 # numba's cache looks only at the file of the function that Python calls: an edit of a part in another file, or of a
 # constant, would go unnoticed. Its files are named after the qualified name, so that is where this digest goes.
-_FILES = (*sorted(Path(__file__).parent.glob("*.py")), Path(brackets.__file__))
+_FILES = (*sorted(Path(__file__).parent.glob("*.py")), Path(brackets.__file__), Path(maths.__file__))
 _SOURCES = sha256(b"".join(path.read_bytes() for path in _FILES)).hexdigest()[:12]
 
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "_nrt": False}

@@ -74,7 +74,7 @@ def step_lanes(
             account[lanes.REWARD, i] = 0.0
             clock[lanes.TERMINATED, i] = 0
             clock[lanes.TRUNCATED, i] = 0
-        elif _move_lane(i, account, clock, prices, calendar, finer, terms, orders[i], trades):
+        elif move_lane(i, account, clock, prices, calendar, finer, terms, orders[i], trades):
             ended += 1
         if watched:
             observe_lane(i, account, clock, prices, features, terms, observations[i])
@@ -82,7 +82,7 @@ def step_lanes(
 
 
 @inlined
-def _move_lane(
+def move_lane(
     i: int,
     account: np.ndarray,
     clock: np.ndarray,

@@ -11,6 +11,7 @@ from envs import terms as T
 from envs.columns import CLOSE
 from envs.compiled import inlined
 from envs.fills import unit_notional
+from features.maths import log
 
 if TYPE_CHECKING:
     from envs.market import Market
@@ -81,7 +82,7 @@ def observe_lane(
         held = (row - clock[lanes.ENTRY_ROW, i] + 1) / account[lanes.TTL, i]
     log_quote = account[lanes.LOG_EQUITY, i]
     if terms[T.INVERSE] != 0.0:
-        log_quote += math.log(close)
+        log_quote += log(close)
     resting = 0.0
     if account[lanes.LIMIT_PRICE, i] != 0.0:
         resting = 1.0 if account[lanes.LIMIT_TARGET, i] > 0.0 else -1.0
