@@ -2,8 +2,8 @@
 
 An order row is float64 (5,): [target, tp_bps, sl_bps, ttl_bars, limit_offset_bps]. `target` in [-1, 1] is the wanted
 position: its sign is the side, its magnitude the fraction of equity × leverage. The same side as held keeps the
-position and its bracket as they are, 0 closes it, the opposite side reverses it, at the next bar's open. inf means no
-such barrier, and entry by market order.
+position and its bracket as they are, 0 closes it, the opposite side reverses it, at the next bar's open; NaN wants
+whatever is held or rests. inf means no such barrier, and entry by market order.
 """
 
 import numpy as np

@@ -113,7 +113,7 @@ class Backtest:
         """Trade the order rows float64 (T, L, 5) (see `envs.actions`) wholly inside compiled code.
 
         Row t is decided at the close of bar t and acts from bar t+1 on; the last row has no bar to act on.
-        Raises InputError for another shape, targets outside [-1, 1], distances that are not positive and ttl under 1.
+        Raises InputError for another shape, targets outside [-1, 1] (NaN wants whatever is held), distances that are not positive and ttl under 1.
         """
         rows, count = len(self.market), len(self.capitals)
         orders = np.require(orders, dtype=np.float64, requirements=["C", "W"])
@@ -191,11 +191,11 @@ def _check_orders(orders: np.ndarray) -> None:
     """Raise InputError at the first order row that means nothing."""
     target, tp_bps, sl_bps, ttl, offset = (orders[..., column] for column in range(ORDER_WIDTH))
     with np.errstate(invalid="ignore"):
-        sane = (np.abs(target) <= 1.0) & (tp_bps > 0.0) & (sl_bps > 0.0) & (ttl >= 1.0) & (offset >= 0.0)
+        sane = ~(np.abs(target) > 1.0) & (tp_bps > 0.0) & (sl_bps > 0.0) & (ttl >= 1.0) & (offset >= 0.0)
     if not sane.all():
         row, lane = np.argwhere(~sane)[0]
         raise InputError(
             f"order {orders[row, lane].tolist()} is not"
-            " [target in -1..1, tp_bps > 0, sl_bps > 0, ttl_bars >= 1, limit_offset_bps >= 0]",
+            " [target in -1..1 or nan, tp_bps > 0, sl_bps > 0, ttl_bars >= 1, limit_offset_bps >= 0]",
             where=f"replay, row {row}, lane {lane}",
         )

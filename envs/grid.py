@@ -58,6 +58,8 @@ def grid_points(
 def grid_search(market: Market, sides: np.ndarray, config: MarketConfig, points: Sequence[GridPoint]) -> pa.Table:
     """Trade the wanted positions `sides` float64 (T,) in [-1, 1], decided at each close, under every point.
 
+    NaN wants whatever is held: nothing is entered on it, and what is held goes on to its bracket.
+
     One row per point: tp_bps, sl_bps, maker_bps, taker_bps, capital, net_return, equity, trades, wins, fees,
     spread_cost, impact_cost, funding, ambiguous, resolved, refused, ruined. Every figure is the one that
     `Backtest.replay` gives for the same orders.
@@ -67,7 +69,7 @@ def grid_search(market: Market, sides: np.ndarray, config: MarketConfig, points:
     """
     rows = len(market)
     sides = np.ascontiguousarray(sides, dtype=np.float64)
-    if sides.shape != (rows,) or not (np.abs(sides) <= 1.0).all():
+    if sides.shape != (rows,) or (np.abs(sides) > 1.0).any():
         raise InputError(f"sides have shape {sides.shape} or leave [-1, 1]", where="grid", remedy=f"give ({rows},)")
     if not points:
         raise InputError("there is no point", where="grid", remedy="give at least one")
@@ -119,10 +121,10 @@ def _next_changes(market: Market, sides: np.ndarray) -> np.ndarray:
     """int64 (4, T): first row at or after t where something is wanted, a long is not, a short is not, and the first
     bar at or after t where funding is due; T where there is none."""
     rows = len(market)
-    wanted = np.where(market.prices[:, TRADABLE] != 0.0, np.sign(sides), 0.0)
+    wanted = np.where(market.prices[:, TRADABLE] != 0.0, np.sign(sides), 0.0)  # NaN passes through and compares false
     if not market.instrument.shortable:
         wanted = np.maximum(wanted, 0.0)
-    events = (wanted != 0.0, wanted <= 0.0, wanted >= 0.0, market.calendar[:, FUNDING] != 0.0)
+    events = (np.abs(wanted) > 0.0, wanted <= 0.0, wanted >= 0.0, market.calendar[:, FUNDING] != 0.0)
     numbers = np.arange(rows)
     return np.stack([np.minimum.accumulate(np.where(event, numbers, rows)[::-1])[::-1] for event in events])
 

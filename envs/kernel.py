@@ -55,7 +55,7 @@ def step_lanes(
     account, clock, trades  LaneState's arrays for N lanes, updated in place; rewards and end flags are rows of them
     prices, calendar, finer, features  a Market's prices (T, 8), calendar (T, 3), finer (M, 4), observations (T, C)
     terms         float64 (33,), `terms.trading_terms`
-    orders        float64 (N, 5): target in [-1, 1], tp_bps, sl_bps, ttl_bars, limit_offset_bps (inf: none)
+    orders        float64 (N, 5): target in [-1, 1] or NaN, tp_bps, sl_bps, ttl_bars, limit_offset_bps (inf: none)
     observations  float32 (N, C + 9), written; or (0, C + 9) when nobody looks
 
     No lane may stand at the market's last row.
@@ -107,7 +107,10 @@ def move_lane(
     if guarded:
         begin_bar(i, bar, np.int64(calendar[bar, DAY]), account, clock)
     allowed = prices[row, TRADABLE] != 0.0 and clock[lanes.PHASE, i] != lanes.HALTED
-    target = order[0] if allowed and (order[0] > 0.0 or terms[T.SHORTABLE] != 0.0) else 0.0
+    asked = order[0]
+    if asked != asked:  # NaN: whatever is held or rests
+        asked = account[lanes.LIMIT_TARGET, i] if account[lanes.LIMIT_PRICE, i] != 0.0 else account[lanes.QTY, i]
+    target = asked if allowed and (asked > 0.0 or terms[T.SHORTABLE] != 0.0) else 0.0
     wanted = allowed_target(i, target, account, clock)
     used_up = False
     if account[lanes.QTY, i] != 0.0:

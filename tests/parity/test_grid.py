@@ -44,7 +44,7 @@ def test_every_point_is_its_backtest(seed: int, case: str) -> None:
     market = market_of(seed, instrument, 400)
     rng = np.random.default_rng(seed)
     lengths = rng.integers(1, 60, 400)
-    sides = np.repeat(rng.choice([-1.0, -0.5, 0.0, 1.0], 400), lengths)[:400]
+    sides = np.repeat(rng.choice([-1.0, -0.5, 0.0, 1.0, np.nan], 400), lengths)[:400]
     fees = [(-1.0, 5.0), (0.0, 0.0), (10.0, 10.0)]
     capital = config.capital_range[0]
     points = grid_points(config, [5.0, 30.0, np.inf], [3.0, 20.0, np.inf], fees, [capital, 3 * capital])

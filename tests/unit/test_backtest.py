@@ -109,7 +109,6 @@ def test_orders_may_be_read_only() -> None:
     ("order", "said"),
     [
         ([1.5, 10, 10, 5, np.inf], "row 7, lane 0: order"),
-        ([np.nan, 10, 10, 5, np.inf], "row 7, lane 0: order"),
         ([1, 0, 10, 5, np.inf], "row 7, lane 0: order"),
         ([1, 10, -1, 5, np.inf], "row 7, lane 0: order"),
         ([1, 10, 10, 0.5, np.inf], "row 7, lane 0: order"),
