@@ -113,7 +113,8 @@ class Backtest:
         """Trade the order rows float64 (T, L, 5) (see `envs.actions`) wholly inside compiled code.
 
         Row t is decided at the close of bar t and acts from bar t+1 on; the last row has no bar to act on.
-        Raises InputError for another shape, targets outside [-1, 1] (NaN wants whatever is held), distances that are not positive and ttl under 1.
+        Raises InputError for another shape, targets outside [-1, 1] (NaN wants whatever is held), distances that are
+        not positive and ttl under 1.
         """
         rows, count = len(self.market), len(self.capitals)
         orders = np.require(orders, dtype=np.float64, requirements=["C", "W"])

@@ -30,6 +30,8 @@ from envs.terms import trading_terms
 
 CHUNK = 64
 """Bars whose highest high and lowest low are looked at together."""
+TILE = 8_192
+"""Bars that all lanes walk before any goes on: what they read of them stays in the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +171,8 @@ def _ruin_level(i: int, account: np.ndarray, terms: np.ndarray) -> float:
 @inlined
 def _next_event(
     i: int,
+    start: int,
+    stop: int,
     ttl: float,
     account: np.ndarray,
     clock: np.ndarray,
@@ -179,28 +183,31 @@ def _next_event(
     chunk_lows: np.ndarray,
     changes: np.ndarray,
 ) -> int:
-    """The next bar after lane i's row in which anything could happen to it; T when nothing can any more."""
-    row = clock[lanes.ROW, i]
-    last = highs.shape[0] - 1
+    """The first bar in [start, stop) in which anything could happen to lane i, else a number not below `stop`.
+
+    Nothing can happen to it in the bars between its row and `start`.
+    """
     if clock[lanes.PHASE, i] == lanes.HALTED:
-        return last + 1
+        return stop
     quantity = account[lanes.QTY, i]
     if quantity == 0.0:
-        return changes[0, row] + 1 if row < last else last + 1
+        return changes[0, start - 1] + 1
     if clock[lanes.CLOSING, i] != lanes.NO_EXIT:
-        return row + 1
+        return start
     side = 1.0 if quantity > 0.0 else -1.0
-    decided = (changes[1, row] if side > 0.0 else changes[2, row]) + 1
+    decided = (changes[1, start - 1] if side > 0.0 else changes[2, start - 1]) + 1
     if ttl < np.inf:
         decided = min(decided, clock[lanes.ENTRY_ROW, i] + np.int64(np.ceil(ttl)))
-    if terms[T.FUNDED] != 0.0 and row < last:
-        decided = min(decided, changes[3, row + 1])
+    if terms[T.FUNDED] != 0.0:
+        decided = min(decided, changes[3, start])
     favourable, adverse = account[lanes.TAKE_PROFIT, i], nearer_stop(i, side, account)
     ruin = _ruin_level(i, account, terms)
     if side * (ruin - adverse) > 0.0:  # false for NaN
         adverse = ruin
     above, below = (favourable, adverse) if side > 0.0 else (adverse, favourable)
-    return _first_touch(row + 1, min(decided, last + 1), above, below, highs, lows, chunk_highs, chunk_lows)
+    end = min(decided, stop)
+    touch = _first_touch(start, end, above, below, highs, lows, chunk_highs, chunk_lows)
+    return touch if touch < end else decided
 
 
 @kernel
@@ -222,18 +229,27 @@ def _walk_grid(
     order: np.ndarray,
     trades: np.ndarray,
 ) -> None:
-    """Walk lane after lane from event to event: terms (L, 33), brackets (L, 2), changes as `_next_changes`, `order`
-    (5,) for scratch."""
-    for i in range(brackets.shape[0]):
-        order[1], order[2], order[3], order[4] = brackets[i, 0], brackets[i, 1], ttl, np.inf
-        while True:
-            bar = _next_event(i, ttl, account, clock, terms[i], highs, lows, chunk_highs, chunk_lows, changes)
-            if bar >= prices.shape[0]:
-                break
-            clock[lanes.ROW, i] = bar - 1
-            order[0] = sides[bar - 1]
-            move_lane(i, account, clock, prices, calendar, finer, terms[i], order, trades)
-        clock[lanes.ROW, i] = prices.shape[0] - 1
+    """Walk tile after tile, lane after lane, from event to event.
+
+    terms (L, 33), brackets (L, 2), changes as `_next_changes`, order (5,) for scratch
+    """
+    rows = prices.shape[0]
+    for tile in range(1, rows, TILE):
+        stop = min(tile + TILE, rows)
+        for i in range(brackets.shape[0]):
+            order[1], order[2], order[3], order[4] = brackets[i, 0], brackets[i, 1], ttl, np.inf
+            start = tile
+            while start < stop:
+                bar = _next_event(
+                    i, start, stop, ttl, account, clock, terms[i], highs, lows, chunk_highs, chunk_lows, changes
+                )
+                if bar >= stop:
+                    break
+                clock[lanes.ROW, i] = bar - 1
+                order[0] = sides[bar - 1]
+                move_lane(i, account, clock, prices, calendar, finer, terms[i], order, trades)
+                start = bar + 1
+            clock[lanes.ROW, i] = stop - 1
 
 
 def _table(points: Sequence[GridPoint], batch: LaneBatch, terms: np.ndarray) -> pa.Table:
