@@ -56,24 +56,25 @@ def enter_at_market(
 ) -> float:
     """Enter lane i, flat, at `arrival` moved by half-spread and impact; returns the size that was filled.
 
-    The size fits the price without impact; the impact of that size then lowers it to what fits the worse price.
+    The size that fits the price without impact sets the impact by which the final size is found, which pays its own.
     """
     side = side_of(order[0])
     fraction, fee_rate = min(abs(order[0]), 1.0), terms[T.TAKER_FEE]
     cash = account[lanes.CASH, i]
     before = market_price(arrival, side, half_spread)
     size = order_quantity(cash, fraction, before, fee_rate, np.inf, terms)
-    price = before
+    worst = before
     if terms[T.IMPACT] > 0.0 and size > 0.0:
-        worst = market_price(arrival, side, half_spread + impact_fraction(min(size, budget), impact, terms))
+        allowed = min(size, whole_lots(budget, terms))
+        worst = market_price(arrival, side, half_spread + impact_fraction(allowed, impact, terms))
         size = order_quantity(cash, fraction, worst, fee_rate, np.inf, terms)
-        price = market_price(arrival, side, half_spread + impact_fraction(min(size, budget), impact, terms))
     if size > budget:
-        size = order_quantity(cash, fraction, price, fee_rate, budget, terms)
+        size = order_quantity(cash, fraction, worst, fee_rate, budget, terms)
         clock[lanes.PARTIAL, i] += size > 0.0
     if size == 0.0:
         clock[lanes.REFUSED, i] += 1
         return 0.0
+    price = market_price(arrival, side, half_spread + impact_fraction(size, impact, terms))
     spread = side * size * (worth(before, terms) - worth(arrival, terms))
     total = side * size * (worth(price, terms) - worth(mid, terms))
     _enter(

@@ -30,7 +30,7 @@ class RiskLimits:
     entries_per_day: float = math.inf
     """Entries in one UTC day; after them nothing is entered until the next."""
     price_collar_bps: float = math.inf
-    """An entry is refused when the price has jumped farther than this from the close it was decided at."""
+    """A market entry is refused when the price has jumped farther than this from the close it was decided at."""
     volatility_multiple: float = math.inf
     """A bar's range over the usual one beyond which nothing is entered for `cool_down_bars`."""
 
@@ -102,6 +102,8 @@ class MarketConfig:
     """Shortest episode; shorter tradable stretches of the data are left out."""
     episode_start: EpisodeStart = "random"
     """Where episodes begin: uniformly at random, or window after window in time order."""
+    recency_days: float = math.inf
+    """Random starts grow half as likely with every so many days of tradable bars before the data's end (inf: uniform)."""
     reward: RewardMode = "log_equity"
     """What a step is worth; docs/fills.md names the failing of each."""
     reward_scale: float = 100.0
@@ -173,6 +175,8 @@ class MarketConfig:
             raise InputError(
                 f"episode_start {self.episode_start!r} is unknown", where=where, remedy="use random or sequential"
             )
+        if not self.recency_days > 0:
+            raise InputError(f"recency_days {self.recency_days} is not positive", where=where, remedy="inf is uniform")
         if not self.reward_scale > 0:
             raise InputError(f"reward_scale {self.reward_scale} is not positive", where=where)
         if not 0 <= self.reward_weight < math.inf or (self.reward == "differential_sharpe" and self.reward_weight >= 1):

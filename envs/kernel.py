@@ -129,7 +129,7 @@ def move_lane(
             if reason != lanes.NO_EXIT:
                 used_up = True
             elif side * wanted <= 0.0:
-                reason = lanes.BY_FORCE if not allowed else lanes.BY_SIGNAL if wanted == target else lanes.BY_RISK
+                reason = lanes.BY_FORCE if not allowed else lanes.BY_RISK if side * target > 0.0 else lanes.BY_SIGNAL
             elif held >= account[lanes.TTL, i]:
                 reason = lanes.BY_TIME_OUT
                 used_up = True
@@ -137,8 +137,9 @@ def move_lane(
             budget -= leave(
                 i, bar, held, mid, arrival, half_spread, impact, budget, reason, account, clock, terms, trades
             )
-    resting = order[4] < np.inf
+    resting = order[4] < np.inf or (order[0] != order[0] and account[lanes.LIMIT_PRICE, i] != 0.0)
     rested = False
+    first_price = open_
     if account[lanes.QTY, i] == 0.0:
         if used_up:
             wanted = 0.0
@@ -154,16 +155,20 @@ def move_lane(
                 if abs(open_ / prices[row, CLOSE] - 1.0) > terms[T.COLLAR]:
                     clock[lanes.REFUSED, i] += 1
                 else:
-                    arrival = arrival_price(open_, adverse, terms[T.LATENCY])
+                    first_price = arrival_price(open_, adverse, terms[T.LATENCY])
                     budget -= enter_at_market(
-                        i, bar, open_, arrival, half_spread, impact, budget, order, account, clock, terms
+                        i, bar, open_, first_price, half_spread, impact, budget, order, account, clock, terms
                     )
     # A limit entry has met the rest of its bar already, from the moment of its fill.
     if account[lanes.QTY, i] != 0.0 and not rested:
-        meet_bracket(i, bar, half_spread, impact, budget, prices, calendar, finer, account, clock, terms, trades)
+        meet_bracket(
+            i, bar, first_price, half_spread, impact, budget, prices, calendar, finer, account, clock, terms, trades
+        )
     ruined = mark_account(i, bar, close, half_spread, impact, account, clock, terms, trades)
-    if account[lanes.QTY, i] != 0.0 and not rested:
-        move_stop(i, prices[bar, HIGH], prices[bar, LOW], account, terms)
+    if account[lanes.QTY, i] != 0.0:
+        # In the bar of a limit entry's fill only the close is known to have come after it.
+        high, low = (close, close) if rested else (prices[bar, HIGH], prices[bar, LOW])
+        move_stop(i, high, low, account, terms)
     if guarded:
         end_bar(i, bar, prices[bar, HIGH], prices[bar, LOW], account, clock, terms)
     finished = bar >= clock[lanes.LAST_ROW, i] and not ruined

@@ -91,7 +91,7 @@ def observe_lane(
     observation[width + 2] = _bounded(unrealised)
     observation[width + 3] = _bounded(to_take_profit if to_take_profit < np.inf else 0.0)
     observation[width + 4] = _bounded(to_stop if to_stop < np.inf else 0.0)
-    observation[width + 5] = held
+    observation[width + 5] = _bounded(held)
     observation[width + 6] = _bounded(account[lanes.LOG_EQUITY, i] - account[lanes.LOG_INITIAL, i])
     observation[width + 7] = _bounded(1.0 - equity / account[lanes.PEAK, i])
     observation[width + 8] = _bounded((log_quote / _LN_10 - 3.5) / 1.5)

@@ -5,10 +5,10 @@ import numpy as np
 from envs import lanes
 from envs import terms as T
 from envs.accounting import enter_at_limit, side_of
-from envs.columns import HIGH, LOW
+from envs.columns import HIGH, LOW, OPEN
 from envs.compiled import inlined
 from envs.fills import limit_level
-from envs.intrabar import finer_rows, leave, nearer_stop
+from envs.intrabar import finer_rows, leave_inside, nearer_stop, tell_by_finer
 from features.brackets import bracket_exit, step_down, step_up
 
 
@@ -40,7 +40,7 @@ def place_limit(
         account[lanes.LIMIT_TP, i] = order[1]
         account[lanes.LIMIT_SL, i] = order[2]
         account[lanes.LIMIT_TTL, i] = order[3]
-        clock[lanes.LIMIT_LEFT, i] = np.int64(min(terms[T.LIMIT_TTL], 1e15))
+        clock[lanes.LIMIT_LEFT, i] = np.int64(terms[T.LIMIT_TTL])
 
 
 @inlined
@@ -78,26 +78,21 @@ def meet_limit(
     if account[lanes.QTY, i] == 0.0:
         return
     take_profit, stop_loss = account[lanes.TAKE_PROFIT, i], nearer_stop(i, side, account)
-    reason, mid, both = lanes.NO_EXIT, level, False
-    first, stop = finer_rows(bar, calendar, finer)
-    if stop <= first:
-        reason, mid, both = bracket_exit(side, level, level, adverse, side * np.inf, stop_loss)
-        if side < 0.0:
-            reason, mid, both = bracket_exit(side, level, adverse, level, side * np.inf, stop_loss)
-    filled = False
-    for k in range(first, stop):
-        if filled:
-            reason, mid, both = bracket_exit(side, finer[k, 0], finer[k, 1], finer[k, 2], take_profit, stop_loss)
-        elif side * ((finer[k, 2] if side > 0.0 else finer[k, 1]) - level) < 0.0:
-            filled = True
-            high = level if side > 0.0 else finer[k, 1]
-            low = finer[k, 2] if side > 0.0 else level
-            reason, mid, both = bracket_exit(side, level, high, low, side * np.inf, stop_loss)
-        if reason != lanes.NO_EXIT:
-            break
+    favourable = prices[bar, HIGH] if side > 0.0 else prices[bar, LOW]
+    k, stop = finer_rows(bar, calendar, finer)
+    column = LOW if side > 0.0 else HIGH
+    while k < stop and side * (finer[k, column] - level) >= 0.0:
+        k += 1
+    told = k < stop
+    worst = finer[k, column] if told else adverse
+    reason, mid, unclear = bracket_exit(side, level, max(level, worst), min(level, worst), side * np.inf, stop_loss)
+    if reason == lanes.NO_EXIT and k + 1 < stop:
+        reason, mid, unclear = tell_by_finer(side, finer[k + 1, OPEN], k + 1, stop, take_profit, stop_loss, finer)
     if reason != lanes.NO_EXIT:
-        clock[lanes.AMBIGUOUS, i] += both
-        leave(i, bar, 1, mid, mid, half_spread, impact, budget, reason, account, clock, terms, trades)
+        both = told and side * (favourable - take_profit) > 0.0 and side * (adverse - stop_loss) <= 0.0
+        leave_inside(
+            i, bar, mid, half_spread, impact, budget, reason, take_profit, both, unclear, account, clock, terms, trades
+        )
 
 
 @inlined

@@ -84,16 +84,18 @@ def end_bar(
     usual = account[lanes.USUAL_RANGE, i]
     burst = usual > 0.0 and width >= terms[T.VOLATILITY] * usual
     account[lanes.USUAL_RANGE, i] = width if usual == 0.0 else usual + USUAL_RANGE_WEIGHT * (width - usual)
-    waits = clock[lanes.RISK_STATE, i] == STOPPED and clock[lanes.RISK_UNTIL, i] == lanes.NEVER
-    if waits and clock[lanes.RISK_REASON, i] != DAILY_LOSS:  # only a human lifts it
+    reason = clock[lanes.RISK_REASON, i]
+    by_hand = clock[lanes.RISK_UNTIL, i] == lanes.NEVER and reason != DAILY_LOSS and reason != DAILY_ENTRIES
+    if by_hand and clock[lanes.RISK_STATE, i] == STOPPED:
         return
     equity = account[lanes.EQUITY, i]
     if 1.0 - equity / account[lanes.PEAK, i] >= terms[T.DRAWDOWN]:
         _set(i, STOPPED, DRAWDOWN, lanes.NEVER, clock)
     elif 1.0 - equity / account[lanes.DAY_EQUITY, i] >= terms[T.DAILY_LOSS]:
-        _set(i, STOPPED, DAILY_LOSS, lanes.NEVER, clock)
-    elif clock[lanes.RISK_STATE, i] != STOPPED:
-        rest = bar + np.int64(terms[T.COOL_DOWN])
+        # Under the reason that a human must lift, where there is one: the next day does not.
+        _set(i, STOPPED, reason if by_hand else DAILY_LOSS, lanes.NEVER, clock)
+    elif clock[lanes.RISK_STATE, i] != STOPPED and not by_hand:
+        rest = bar + 1 + np.int64(terms[T.COOL_DOWN])
         if clock[lanes.DAY_ENTRIES, i] >= terms[T.DAILY_ENTRIES]:
             _set(i, REDUCING, DAILY_ENTRIES, lanes.NEVER, clock)
         elif clock[lanes.STREAK, i] >= terms[T.LOSING_STREAK]:
@@ -142,16 +144,19 @@ class RiskControl:
         self._trip(STOPPED, reason)
 
     def reduce(self, reason: str) -> None:
-        """Enter nothing until `rearm`; a stop stays a stop. Raises InputError for an unknown reason."""
+        """Enter nothing until `rearm`; a stop stays a stop, and waits for it too. InputError: unknown reason."""
         if self.state != "stopped":
             self._trip(REDUCING, reason)
+        elif not self.needs_rearm:
+            self._trip(STOPPED, reason)
 
     def rearm(self) -> None:
-        """Let it trade again; drawdown and daily loss count from the equity of now, or they would trip at once."""
-        _account, clock = self.account.account, self.account.clock
-        clock[[lanes.RISK_STATE, lanes.RISK_REASON, lanes.RISK_UNTIL, lanes.STREAK], self.lane] = 0
-        for row in (lanes.PEAK, lanes.DAY_EQUITY):
-            _account[row, self.lane] = _account[lanes.EQUITY, self.lane]
+        """Let it trade again. Drawdown and daily loss count from the equity of now, and losing exits and the day's
+        entries from zero, or they would trip at once."""
+        money, clock = self.account.account, self.account.clock
+        risk = [lanes.RISK_STATE, lanes.RISK_REASON, lanes.RISK_UNTIL, lanes.STREAK, lanes.DAY_ENTRIES]
+        clock[risk, self.lane] = 0
+        money[[lanes.PEAK, lanes.DAY_EQUITY], self.lane] = money[lanes.EQUITY, self.lane]
 
     def _trip(self, state: int, reason: str) -> None:
         if reason not in REASONS[1:]:

@@ -95,7 +95,7 @@ def trading_terms(
     terms[TARGET_FIRST] = float(config.both_touched == "target_first")
     terms[TRAILING] = config.trailing_bps * 1e-4
     terms[BREAK_EVEN] = config.break_even_bps * 1e-4
-    terms[LIMIT_TTL] = config.limit_ttl_bars
+    terms[LIMIT_TTL] = _whole_bars(config.limit_ttl_bars)
     terms[STOP_OUT] = config.stop_out_fraction
     terms[REWARD_SCALE] = config.reward_scale
     terms[REWARD_MODE] = REWARD_MODES.index(config.reward)
@@ -104,8 +104,13 @@ def trading_terms(
     terms[DAILY_LOSS] = risk.daily_loss
     terms[DRAWDOWN] = risk.drawdown
     terms[LOSING_STREAK] = risk.losing_streak
-    terms[COOL_DOWN] = risk.cool_down_bars
+    terms[COOL_DOWN] = _whole_bars(risk.cool_down_bars)
     terms[DAILY_ENTRIES] = risk.entries_per_day
     terms[COLLAR] = risk.price_collar_bps * 1e-4
     terms[VOLATILITY] = risk.volatility_multiple
     return terms
+
+
+def _whole_bars(bars: float) -> float:
+    """A number of bars as one that int64 holds: a part of a bar lasts to its end, and inf beyond any market."""
+    return float(math.ceil(min(bars, 1e15)))
