@@ -72,7 +72,9 @@ class ScalpingEnv(gym.Env):
         """Begin an episode at a place drawn from the seed's stream.
 
         Options, all optional: `start_row` (begin at this tradable row), `initial_capital`, `stagger` (a random
-        shorter length, so that lanes which start together do not end together). Raises InputError for others.
+        shorter length, so that lanes which start together do not end together), `span_ms` (start, stop; None for all:
+        this and later episodes keep to those dates, as a curriculum or a walk forward asks). Raises InputError for
+        others.
         """
         super().reset(seed=seed)
         if seed is not None or not self._seeded:

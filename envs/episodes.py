@@ -17,14 +17,18 @@ YEAR_MS = 365 * 86_400_000
 COST_ROWS = (lanes.FEES, lanes.SPREAD_COST, lanes.IMPACT_COST, lanes.FUNDING_COST)
 
 
-def episode_windows(market: Market, config: MarketConfig) -> np.ndarray:
+def episode_windows(market: Market, config: MarketConfig, span_ms: tuple[int, int] | None = None) -> np.ndarray:
     """Where episodes may begin: int64 (K, 3) rows [first start, starts before this row, bars].
 
     An episode is a stretch of consecutive tradable rows, so it crosses no gap and meets no row that cannot be traded.
     Window k offers as many starts as fit (random), or one (sequential: stretches are cut into windows end to end).
-    The last row is a sentinel that holds the total number of starts. Raises InputError when no stretch is long enough.
+    Within `span_ms` (start, stop) only, where given. The last row is a sentinel that holds the total number of starts.
+    Raises InputError when no stretch is long enough.
     """
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], market.tradable.view(np.int8), [0]))))
+    tradable = market.tradable
+    if span_ms is not None:
+        tradable &= (market.open_time_ms >= span_ms[0]) & (market.open_time_ms < span_ms[1])
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], tradable.view(np.int8), [0]))))
     windows: list[tuple[int, int, int]] = []
     total = 0
     for start, stop in edges.reshape(-1, 2).tolist():
@@ -55,14 +59,15 @@ def start_episodes(
     streams: np.ndarray,
     chosen: np.ndarray,
     windows: np.ndarray,
-    capital: np.ndarray,
+    draw: np.ndarray,
     sequential: bool,
     stagger: bool,
 ) -> None:
     """Begin a new episode in the lanes where bool `chosen` (N,) is true; each draws exactly three numbers.
 
     windows   as `episode_windows`
-    capital   float64 (2,): low and high of the initial capital, log-uniform between them
+    draw      float64 (3,): low and high of the initial capital, log-uniform between them; log of how much likelier the
+              last start is than the first
     stagger   ends the episode after a random part of its bars, so that lanes that start together do not end together
     """
     count = chosen.shape[0]
@@ -71,14 +76,16 @@ def start_episodes(
         if not chosen[i]:
             continue
         place, wealth, part = next_random(streams, i), next_random(streams, i), next_random(streams, i)
+        if draw[2] > 0.0:  # the inverse of the distribution function of an exponential density on [0, 1)
+            place = np.log1p(place * np.expm1(draw[2])) / draw[2]
         in_order = clock[lanes.WINDOW, i]
         pick = in_order % total if sequential else min(np.int64(place * total), total - 1)
         window = _window_of(pick, windows)
         start = windows[window, 0] + pick - windows[window, 1]
         bars = windows[window, 2]
-        initial = capital[0]
-        if capital[1] > capital[0]:
-            initial *= np.exp(wealth * np.log(capital[1] / capital[0]))
+        initial = draw[0]
+        if draw[1] > draw[0]:
+            initial *= np.exp(wealth * np.log(draw[1] / draw[0]))
         stop = start + (1 + np.int64(part * bars) if stagger else bars)
         open_account(i, initial, start, stop, account, clock)
         clock[lanes.WINDOW, i] = in_order + count
@@ -174,16 +181,19 @@ class EpisodeStarter:
                     raise InputError(f"initial_capital {value} is not positive", where="reset options")
             elif name == "stagger":
                 stagger = bool(value)
+            elif name == "span_ms":
+                windows = self._windows = episode_windows(self._market, self._config, value)
             else:
                 raise InputError(
                     f"unknown option {name!r}",
                     where="reset options",
-                    remedy="known: start_row, initial_capital, stagger",
+                    remedy="known: start_row, initial_capital, stagger, span_ms",
                 )
         state = self._state
         sequential = self._config.episode_start == "sequential"
-        bounds = np.array(capital)
-        start_episodes(state.account, state.clock, state.streams, chosen, windows, bounds, sequential, stagger)
+        days = windows[-1, 1] * self._market.interval_ms / 86_400_000
+        draw = np.array([*capital, min(np.log(2.0) * days / self._config.recency_days, 700.0)])
+        start_episodes(state.account, state.clock, state.streams, chosen, windows, draw, sequential, stagger)
 
     def _window_at(self, row: int) -> np.ndarray:
         """The one window that starts at `row` and lasts to the end of its tradable stretch, or an episode's length."""
