@@ -103,7 +103,7 @@ class MarketConfig:
     episode_start: EpisodeStart = "random"
     """Where episodes begin: uniformly at random, or window after window in time order."""
     recency_days: float = math.inf
-    """Random starts grow half as likely with every so many days of tradable bars before the data's end (inf: uniform)."""
+    """Random starts are half as likely for every so many days of tradable bars before the end (inf: uniform)."""
     reward: RewardMode = "log_equity"
     """What a step is worth; docs/fills.md names the failing of each."""
     reward_scale: float = 100.0
