@@ -11,7 +11,7 @@ from envs import lanes
 from envs.actions import ORDER_WIDTH, ActionDecoder
 from envs.batch import LaneBatch
 from envs.config import MarketConfig
-from envs.kernel import close_lanes, open_lanes, replay_orders
+from envs.kernel import open_lanes
 from envs.market import Market
 from envs.observation import observation_columns
 from envs.policy import Policy
@@ -126,26 +126,12 @@ class Backtest:
             )
         _check_orders(orders)
         batch, log, equity, position = self._begin()
-        state, market = batch.state, self.market
-        unwatched = np.empty((0, len(observation_columns(market))), dtype=np.float32)
+        unwatched = np.empty((0, len(observation_columns(self.market))), dtype=np.float32)
         batch.step(orders[0], unwatched)
         for start in range(0, rows - 1, _CHUNK_BARS):
             stop = min(start + _CHUNK_BARS, rows - 1)
-            replay_orders(
-                state.account,
-                state.clock,
-                market.prices,
-                market.calendar,
-                market.finer,
-                market.observations,
-                batch.terms,
-                orders[start:stop],
-                unwatched,
-                state.trades,
-                equity[start + 1 : stop + 1],
-                position[start + 1 : stop + 1],
-            )
-            log.collect(state)
+            batch.replay(orders[start:stop], equity[start + 1 : stop + 1], position[start + 1 : stop + 1])
+            log.collect(batch.state)
         return self._finish(batch, log, equity, position)
 
     def _begin(self) -> tuple[LaneBatch, TradeLog, np.ndarray, np.ndarray]:
@@ -161,7 +147,7 @@ class Backtest:
     def _finish(self, batch: LaneBatch, log: TradeLog, equity: np.ndarray, position: np.ndarray) -> BacktestResult:
         """Close what is open at the last close and put the result together."""
         state = batch.state
-        close_lanes(state.account, state.clock, self.market.prices, batch.terms, state.trades)
+        batch.close()
         log.collect(state)
         equity[-1] = state.money(lanes.EQUITY)
         position[-1] = state.money(lanes.QTY)

@@ -35,6 +35,8 @@ class ScalpingEnv(gym.Env):
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012 (Gymnasium declares it on instances)
 
+    batch_type = LaneBatch
+
     def __init__(
         self,
         market: MarketSource | None = None,
@@ -54,7 +56,7 @@ class ScalpingEnv(gym.Env):
         self.action_space = action_space(self.config)
         # A picture shows every exit of the episode, so its records must not be overwritten.
         slots = 1 if render_mode is None else EXITS_PER_BAR * min(self.config.episode_bars, len(self.market)) + 1
-        self._batch = LaneBatch(self.market, self.config, 1, trade_slots=slots)
+        self._batch = self.batch_type(self.market, self.config, 1, trade_slots=slots)
         self._trace: EpisodeTrace | None = None
         self._starter = EpisodeStarter(self.market, self.config, self._batch.state, np.zeros(1))
         self._decoder = ActionDecoder(self.config)

@@ -5,6 +5,7 @@ import os
 import shutil
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -14,15 +15,6 @@ from data_pipeline.schema import BarArrays, segments
 from envs.columns import CALENDAR_COLUMNS, FINER, FINER_COLUMNS, FUNDING, PRICE_COLUMNS, TRADABLE
 from envs.costs import DAY_MS, TradingCosts
 from envs.observation import ACCOUNT_COLUMNS, OBSERVATION_BOUND
-
-_ARRAYS: dict[str, str] = {
-    "open_time_ms": "int64",
-    "prices": "float64",
-    "calendar": "float64",
-    "finer": "float64",
-    "observations": "float32",
-    "segment_stop": "int64",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,24 +40,38 @@ class Market:
     columns: tuple[str, ...]
     segment_stop: np.ndarray
 
+    ARRAYS: ClassVar[dict[str, str]] = {
+        "open_time_ms": "int64",
+        "prices": "float64",
+        "calendar": "float64",
+        "finer": "float64",
+        "observations": "float32",
+        "segment_stop": "int64",
+    }
+    """Type of each array field."""
+
     def __post_init__(self) -> None:
-        for name, dtype in _ARRAYS.items():
+        for name, dtype in self.ARRAYS.items():
             # A plain read-only view: memory maps are slow to hand to compiled code, and one array type means one
             # compiled specialisation.
             array = np.ascontiguousarray(getattr(self, name), dtype=dtype).view(np.ndarray)
             array.flags.writeable = False
             object.__setattr__(self, name, array)
+        rows, shapes = (len(self.open_time_ms),), self.shapes()
+        for name in self.ARRAYS:
+            shape, wanted = getattr(self, name).shape, shapes.get(name, rows)
+            if shape != wanted:
+                raise InputError(f"{name} has shape {shape}, not {wanted}", where=f"market {self.symbol}")
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape that each array must have; those not named here hold one number a row."""
         rows = len(self.open_time_ms)
-        shapes: dict[str, tuple[int, ...]] = {
+        return {
             "prices": (rows, PRICE_COLUMNS),
             "calendar": (rows, CALENDAR_COLUMNS),
             "finer": (len(self.finer), FINER_COLUMNS),
             "observations": (rows, len(self.columns)),
         }
-        for name in _ARRAYS:
-            shape, wanted = getattr(self, name).shape, shapes.get(name, (rows,))
-            if shape != wanted:
-                raise InputError(f"{name} has shape {shape}, not {wanted}", where=f"market {self.symbol}")
 
     def __reduce__(self) -> tuple:
         """Pickle and copy by the constructor, for a copied array forgets that it is read-only."""
@@ -169,7 +175,7 @@ class Market:
         partial = target.with_name(f"{target.name}.partial-{os.getpid()}")
         partial.mkdir(parents=True)
         try:
-            for name in _ARRAYS:
+            for name in self.ARRAYS:
                 np.save(partial / f"{name}.npy", getattr(self, name))
             about = {
                 "symbol": self.symbol,
@@ -194,7 +200,7 @@ class Market:
         source = Path(folder)
         try:
             about = json.loads((source / "market.json").read_text(encoding="utf-8"))
-            arrays = {name: np.load(source / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
+            arrays = {name: np.load(source / f"{name}.npy", mmap_mode="r") for name in cls.ARRAYS}
             symbol, interval_ms, columns = about["symbol"], about["interval_ms"], tuple(about["columns"])
             instrument = Instrument(**about["instrument"])
         except (OSError, EOFError, KeyError, TypeError, ValueError) as error:
@@ -211,6 +217,12 @@ def _finer_rows(
     """First row of `finer` inside each bar, int64 (T,), and the finer prices inside any bar, float64 (M, 4)."""
     if finer is None:
         return np.zeros(len(bars), dtype=np.int64), np.empty((0, FINER_COLUMNS))
+    _check_prices(finer, f"{where}, finer bars")
+    if not (np.diff(finer.open_time_ms) > 0).all():
+        row = int(np.argmin(np.diff(finer.open_time_ms) > 0)) + 1
+        raise InputError(
+            "the time does not rise", where=f"{where}, finer bars, row {row}", remedy="sort them and drop repeats"
+        )
     bar = np.searchsorted(bars.open_time_ms, finer.open_time_ms, side="right") - 1
     inside = (bar >= 0) & (finer.open_time_ms < bars.open_time_ms[bar] + interval_ms)
     prices = np.stack([finer.open, finer.high, finer.low, finer.close], axis=1)[inside]

@@ -25,10 +25,12 @@ from envs.observation import observation_columns, observation_space
 class _Block:
     """The lanes of one market: every M-th lane of the env, as a slice."""
 
-    def __init__(self, market: Market, config: MarketConfig, lanes: slice, num_envs: int, width: int) -> None:
+    def __init__(
+        self, open_batch: type[LaneBatch], market: Market, config: MarketConfig, lanes: slice, num_envs: int, width: int
+    ) -> None:
         numbers = np.arange(num_envs)[lanes]
         self.lanes = lanes
-        self.batch = LaneBatch(market, config, len(numbers))
+        self.batch = open_batch(market, config, len(numbers))
         self.starter = EpisodeStarter(market, config, self.batch.state, numbers)
         self.orders = np.zeros((len(numbers), ORDER_WIDTH))
         self.observations = np.zeros((len(numbers), width), dtype=np.float32)
@@ -47,6 +49,7 @@ class ScalpingVectorEnv(VectorEnv):
     """
 
     metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP, "render_modes": []}  # noqa: RUF012
+    batch_type = LaneBatch
 
     def __init__(
         self,
@@ -84,7 +87,7 @@ class ScalpingVectorEnv(VectorEnv):
         self._shape = (num_envs, len(observation_columns(self.markets[0])))
         self._seeded = False
         self._blocks = [
-            _Block(item, self.config, slice(m, None, count), num_envs, self._shape[1])
+            _Block(self.batch_type, item, self.config, slice(m, None, count), num_envs, self._shape[1])
             for m, item in enumerate(self.markets)
         ]
 
