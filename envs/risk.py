@@ -112,6 +112,15 @@ def _set(i: int, state: int, reason: int, until: int, clock: np.ndarray) -> None
     clock[lanes.RISK_UNTIL, i] = until
 
 
+def next_states(state: LaneState, days: np.ndarray) -> np.ndarray:
+    """The risk state that each lane's next bar, of UTC day `days` float64 (N,), begins in: int64 (N,), as `begin_bar`
+    will lift it."""
+    risk, reason = state.count(lanes.RISK_STATE), state.count(lanes.RISK_REASON)
+    daily = (reason == DAILY_LOSS) | (reason == DAILY_ENTRIES)
+    lifts = daily & (days != state.count(lanes.DAY)) | (state.count(lanes.ROW) + 1 >= state.count(lanes.RISK_UNTIL))
+    return np.where(lifts, ACTIVE, risk)
+
+
 @dataclass(frozen=True, slots=True)
 class RiskControl:
     """The breakers of one lane, for whoever runs it: read them, trip them, re-arm them.

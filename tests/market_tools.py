@@ -111,14 +111,17 @@ def finer_bars(
     return BarArrays(np.concatenate(times).astype(np.int64), *columns, ones, ones, ones, ones, ones)
 
 
-def rich_market(seed: int, rows: int = 300, *, instrument: Instrument = PERPETUAL, finer: bool = True) -> Market:
-    """A market with everything that a rule can need: gaps, thin, empty and unknown volumes, half-spreads in some rows,
-    impact, funding (not on spot), finer bars in some minutes, and, from 300 rows on, more than one UTC day."""
+def rich_market(
+    seed: int, rows: int = 300, *, instrument: Instrument = PERPETUAL, finer: bool = True, holes: bool = True
+) -> Market:
+    """A market with everything that a rule can need: thin, empty and unknown volumes, half-spreads in some rows,
+    impact, funding (not on spot), finer bars in some minutes, from 300 rows on more than one UTC day, and, with
+    `holes`, gaps and rows that cannot be traded."""
     rng = np.random.default_rng(seed)
     bars = random_bars(rng, rows)
-    minutes = np.cumsum(1 + (rng.random(rows) < 0.02) * rng.integers(1, 50, rows))
+    minutes = np.cumsum(1 + (rng.random(rows) < 0.02) * rng.integers(1, 50, rows)) if holes else np.arange(rows)
     observations = rng.normal(size=(rows, 2)).astype(np.float32)
-    observations[rng.random(rows) < 0.01, -1] = np.nan
+    observations[(rng.random(rows) < 0.01) & holes, -1] = np.nan
     volume = rng.lognormal(np.log(60.0), 1.5, rows)
     volume[rng.random(rows) < 0.04] = 0.0
     volume[rng.random(rows) < 0.04] = np.nan
