@@ -30,7 +30,7 @@ class ScalpingEnv(gym.Env):
     Reward       reward_scale × change in log equity, net of every cost
     Terminated   equity at a close is at or under stop_out_fraction × initial capital (the position is closed)
     Truncated    the episode's last bar: an open position is marked at the close and stays open, so bootstrap
-    Infos        reset: start_time_ms, initial_capital, symbol; last step: episode (`episode_statistics`)
+    Infos        reset: start_time_ms, initial_capital, symbol; last step: account (`episode_statistics`)
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012 (Gymnasium declares it on instances)
@@ -114,7 +114,7 @@ class ScalpingEnv(gym.Env):
         self._running = False
         terminated, truncated = (bool(state.clock[flag, 0]) for flag in (TERMINATED, TRUNCATED))
         statistics = episode_statistics(state, self.market.interval_ms, np.zeros(1, dtype=np.int64))
-        info = {"episode": {name: values.item() for name, values in statistics.items()}}
+        info = {"account": {name: values.item() for name, values in statistics.items()}}
         return observations[0], reward, terminated, truncated, info
 
     def action_masks(self) -> np.ndarray:

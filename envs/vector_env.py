@@ -188,12 +188,12 @@ class ScalpingVectorEnv(VectorEnv):
             block.ended = ended
 
     def _episode_infos(self, ended: np.ndarray) -> dict[str, Any]:
-        """The statistics of the lanes in bool `ended` (N,), zero elsewhere, under "episode", and the mask."""
-        episode: dict[str, np.ndarray] = {}
+        """The statistics of the lanes in bool `ended` (N,), zero elsewhere, under "account", and the mask."""
+        account: dict[str, np.ndarray] = {}
         for block in self._blocks:
             chosen = np.flatnonzero(ended[block.lanes])
             statistics = episode_statistics(block.batch.state, block.batch.market.interval_ms, chosen)
             for name, values in statistics.items():
-                column = episode.setdefault(name, np.zeros(self.num_envs, dtype=values.dtype))
+                column = account.setdefault(name, np.zeros(self.num_envs, dtype=values.dtype))
                 column[block.lanes][chosen] = values
-        return {"episode": episode, "_episode": ended}
+        return {"account": account, "_account": ended}

@@ -82,8 +82,8 @@ def test_scalar_env_is_lane_zero_of_the_vector_env(mode: str, rules: str) -> Non
         endings["terminated"] += over
         endings["truncated"] += cut
         if ended:
-            assert infos["_episode"][0]
-            assert info["episode"] == {name: values[0] for name, values in infos["episode"].items()}
+            assert infos["_account"][0]
+            assert info["account"] == {name: values[0] for name, values in infos["account"].items()}
     assert min(endings.values()) > 0
 
 
@@ -158,9 +158,9 @@ def test_backtest_replay_and_env_agree_step_by_step(mode: str, rules: str) -> No
             assert truncated == (t == len(market) - 2)
             if not truncated:
                 assert log_equity == pytest.approx(np.log(run.equity[t + 1, lane]), abs=1e-11)
-        open_value = info["episode"]["equity"] - run.equity[-1, lane]
+        open_value = info["account"]["equity"] - run.equity[-1, lane]
         assert open_value >= 0  # the backtest pays for the exit that the truncated episode leaves open
-        assert info["episode"]["trades"] + (open_value > 0) == run.costs.trades[lane]
+        assert info["account"]["trades"] + (open_value > 0) == run.costs.trades[lane]
 
 
 def test_long_backtests_collect_every_trade() -> None:

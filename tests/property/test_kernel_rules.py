@@ -156,9 +156,8 @@ def test_fills_keep_to_their_bar_and_their_barrier(seed: int, case: str) -> None
             assert trade["exit_price"] == pytest.approx(mid, rel=1e-9)
             assert on_tick(trade["exit_price"], tick)
             continue
-        if (
-            reason == "stop_loss" and by_limit and entry == leave
-        ):  # its stop fills at its level, though the bar may have gapped over it
+        if reason in ("stop_loss", "liquidation") and by_limit and entry == leave:
+            # At its level, though the bar may have gapped over that and the limit alike.
             assert side * (mid - trade["entry_price"]) <= 1e-6
             continue
         assert low - 1e-6 <= mid <= high + 1e-6, (reason, mid, low, high)

@@ -52,7 +52,7 @@ def test_rules_drive_the_env_too() -> None:
     observation, _ = env.reset(seed=0)
     for _ in range(100):
         observation, *_, info = env.step(rule.act(observation[None])[0])
-    assert info["episode"]["trades"] > 3
+    assert info["account"]["trades"] > 3
 
 
 def test_rules_refuse_nonsense() -> None:

@@ -135,7 +135,7 @@ def test_autoreset_is_next_step() -> None:
         _, _, terminated, truncated, infos = env.step(np.array([1, 2]))
     assert truncated.all()
     assert not terminated.any()
-    assert infos["_episode"].all()
+    assert infos["_account"].all()
     first, rewards, terminated, truncated, infos = env.step(np.array([1, 2]))
     assert (rewards == 0).all()
     assert not (terminated | truncated).any()
@@ -156,7 +156,7 @@ def test_truncation_leaves_the_position_open() -> None:
     assert truncated
     assert not terminated
     assert observation[observation_columns(market).index("account_side")] == 1
-    assert info["episode"]["trades"] == 0
+    assert info["account"]["trades"] == 0
     with pytest.raises(gym.error.ResetNeeded):
         env.step(0)
 
@@ -171,9 +171,9 @@ def test_ruin_terminates_and_closes() -> None:
     observation, reward, terminated, truncated, info = env.step(1)
     assert terminated
     assert not truncated
-    assert info["episode"]["trades"] == 1
-    assert info["episode"]["equity"] < 0.2 * 10_000
-    assert reward == pytest.approx(100 * np.log(info["episode"]["equity"] / (10_000 - 10_000 * 0.00054)), rel=1e-2)
+    assert info["account"]["trades"] == 1
+    assert info["account"]["equity"] < 0.2 * 10_000
+    assert reward == pytest.approx(100 * np.log(info["account"]["equity"] / (10_000 - 10_000 * 0.00054)), rel=1e-2)
     assert observation[-9] == 0
 
 
@@ -232,7 +232,7 @@ def test_episode_statistics_tell_what_happened() -> None:
         _, reward, _, truncated, info = env.step(action)
         rewards.append(reward)
     assert truncated
-    said = info["episode"]
+    said = info["account"]
     logs = np.array(rewards) / 100
     equity = 5_000 * np.exp(np.cumsum(logs))
     peak = np.maximum.accumulate(np.concatenate([[5_000], equity]))[1:]
