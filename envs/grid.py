@@ -97,7 +97,8 @@ def grid_search(market: Market, sides: np.ndarray, config: MarketConfig, points:
     )
     brackets = np.array([(point.tp_bps, point.sl_bps) for point in points])
     highs, lows = (np.ascontiguousarray(market.prices[:, column]) for column in (HIGH, LOW))
-    changes = _next_changes(market, sides)
+    changes = np.empty((4, rows), dtype=np.int64)
+    _next_changes(market.prices, market.calendar, sides, market.instrument.shortable, changes)
     _walk_grid(
         state.account,
         state.clock,
@@ -119,16 +120,27 @@ def grid_search(market: Market, sides: np.ndarray, config: MarketConfig, points:
     return _table(points, batch, terms)
 
 
-def _next_changes(market: Market, sides: np.ndarray) -> np.ndarray:
-    """int64 (4, T): first row at or after t where something is wanted, a long is not, a short is not, and the first
-    bar at or after t where funding is due; T where there is none."""
-    rows = len(market)
-    wanted = np.where(market.prices[:, TRADABLE] != 0.0, np.sign(sides), 0.0)  # NaN passes through and compares false
-    if not market.instrument.shortable:
-        wanted = np.maximum(wanted, 0.0)
-    events = (np.abs(wanted) > 0.0, wanted <= 0.0, wanted >= 0.0, market.calendar[:, FUNDING] != 0.0)
-    numbers = np.arange(rows)
-    return np.stack([np.minimum.accumulate(np.where(event, numbers, rows)[::-1])[::-1] for event in events])
+@kernel
+def _next_changes(
+    prices: np.ndarray, calendar: np.ndarray, sides: np.ndarray, shortable: bool, out: np.ndarray
+) -> None:
+    """Into int64 (4, T): first row at or after t where something is wanted, a long is not, a short is not, and the
+    first bar at or after t where funding is due; T where there is none."""
+    rows = prices.shape[0]
+    entry, long_exit, short_exit, funding = rows, rows, rows, rows
+    for t in range(rows - 1, -1, -1):
+        side = sides[t] if prices[t, TRADABLE] != 0.0 else 0.0  # NaN wants nothing new, and ends nothing
+        if side < 0.0 and not shortable:
+            side = 0.0
+        if abs(side) > 0.0:
+            entry = t
+        if side <= 0.0:
+            long_exit = t
+        if side >= 0.0:
+            short_exit = t
+        if calendar[t, FUNDING] != 0.0:
+            funding = t
+        out[0, t], out[1, t], out[2, t], out[3, t] = entry, long_exit, short_exit, funding
 
 
 def _by_chunk(values: np.ndarray, extreme: np.ufunc) -> np.ndarray:
@@ -231,7 +243,7 @@ def _walk_grid(
 ) -> None:
     """Walk tile after tile, lane after lane, from event to event.
 
-    terms (L, 33), brackets (L, 2), changes as `_next_changes`, order (5,) for scratch
+    terms (L, 33), brackets (L, 2), changes as `_next_changes` writes it, order (5,) for scratch
     """
     rows = prices.shape[0]
     for tile in range(1, rows, TILE):
