@@ -77,7 +77,7 @@ def enter_at_market(
     price = market_price(arrival, side, half_spread + impact_fraction(size, impact, terms))
     spread = side * size * (worth(before, terms) - worth(arrival, terms))
     total = side * size * (worth(price, terms) - worth(mid, terms))
-    _enter(
+    enter(
         i,
         bar,
         side,
@@ -121,12 +121,12 @@ def enter_at_limit(
         return 0.0
     tp_bps, sl_bps, ttl = account[lanes.LIMIT_TP, i], account[lanes.LIMIT_SL, i], account[lanes.LIMIT_TTL, i]
     maker = terms[T.MAKER_FEE]
-    _enter(i, bar, side, size, price, price, maker, 0.0, 0.0, tp_bps, sl_bps, ttl, account, clock, terms)
+    enter(i, bar, side, size, price, price, maker, 0.0, 0.0, tp_bps, sl_bps, ttl, account, clock, terms)
     return size
 
 
 @inlined
-def _enter(
+def enter(
     i: int,
     bar: int,
     side: float,
@@ -143,7 +143,7 @@ def _enter(
     clock: np.ndarray,
     terms: np.ndarray,
 ) -> None:
-    """Book the fill of an entry and set its bracket."""
+    """Book the fill of a flat lane's entry and set its bracket."""
     quantity = side * size
     fee = size * unit_notional(price, terms) * fee_rate
     account[lanes.CASH, i] -= quantity * worth(price, terms) + fee

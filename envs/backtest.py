@@ -17,7 +17,7 @@ from envs.observation import observation_columns
 from envs.policy import Policy
 from envs.trades import TradeLog
 
-_CHUNK_BARS = 4_096
+CHUNK_BARS = 4_096
 """Steps between two emptyings of the lanes' trade rings."""
 
 
@@ -105,7 +105,7 @@ class Backtest:
             batch.step(orders, observations)
             equity[row] = batch.state.money(lanes.EQUITY)
             position[row] = batch.state.money(lanes.QTY)
-            if row % _CHUNK_BARS == 0:
+            if row % CHUNK_BARS == 0:
                 log.collect(batch.state)
         return self._finish(batch, log, equity, position)
 
@@ -128,8 +128,8 @@ class Backtest:
         batch, log, equity, position = self._begin()
         unwatched = np.empty((0, len(observation_columns(self.market))), dtype=np.float32)
         batch.step(orders[0], unwatched)
-        for start in range(0, rows - 1, _CHUNK_BARS):
-            stop = min(start + _CHUNK_BARS, rows - 1)
+        for start in range(0, rows - 1, CHUNK_BARS):
+            stop = min(start + CHUNK_BARS, rows - 1)
             batch.replay(orders[start:stop], equity[start + 1 : stop + 1], position[start + 1 : stop + 1])
             log.collect(batch.state)
         return self._finish(batch, log, equity, position)
@@ -137,12 +137,16 @@ class Backtest:
     def _begin(self) -> tuple[LaneBatch, TradeLog, np.ndarray, np.ndarray]:
         """A batch whose lanes stand before row 0, an empty log, and equity and position (T, L) at row 0."""
         rows, count = len(self.market), len(self.capitals)
-        slots = lanes.EXITS_PER_BAR * min(_CHUNK_BARS, rows) + 1
-        batch = LaneBatch(self.market, self.config, count, trade_slots=slots)
+        batch, log = self._open_batch(count)
         open_lanes(batch.state.account, batch.state.clock, self.capitals, 0, rows - 1)
         equity, position = np.empty((rows, count)), np.empty((rows, count))
         equity[0], position[0] = self.capitals, 0.0
-        return batch, TradeLog(self.market, count), equity, position
+        return batch, log, equity, position
+
+    def _open_batch(self, count: int) -> tuple[LaneBatch, TradeLog]:
+        """Lanes whose rings hold the exits of a chunk, and the log that empties them."""
+        slots = lanes.EXITS_PER_BAR * min(CHUNK_BARS, len(self.market)) + 1
+        return LaneBatch(self.market, self.config, count, trade_slots=slots), TradeLog(self.market, count)
 
     def _finish(self, batch: LaneBatch, log: TradeLog, equity: np.ndarray, position: np.ndarray) -> BacktestResult:
         """Close what is open at the last close and put the result together."""

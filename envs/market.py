@@ -5,7 +5,7 @@ import os
 import shutil
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -154,7 +154,7 @@ class Market:
             segment_stop=segment_stop,
         )
 
-    def slice(self, start: int, stop: int) -> "Market":
+    def slice(self, start: int, stop: int) -> Self:
         """Rows [start, stop) as views; the last row of the slice is not tradable, for its next bar is cut off."""
         start, stop, _ = slice(start, stop).indices(len(self))
         if stop - start < 2:
