@@ -84,7 +84,7 @@ class _Lanes:
         """Figures of the episodes that just ended: return, length, and what the environment tells in `infos`."""
         done = self.ended
         figures = {"return": self.returns[done], "length": self.lengths[done].astype(np.float64)}
-        for name, values in infos.get("episode", {}).items():
+        for name, values in infos.get("account", {}).items():
             figures[name] = np.asarray(values, np.float64)[done]
         self.returns[done] = 0.0
         self.lengths[done] = 0

@@ -2,19 +2,22 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from data_pipeline.errors import InputError
 
-Contract = Literal["spot", "linear"]
+Contract = Literal["spot", "linear", "inverse"]
 
 # Quote currencies, longest first so that BTCFDUSD is not read as (BTCFD, USD).
 _QUOTES = ("FDUSD", "USDT", "USDC", "BUSD", "TUSD", "USD", "EUR", "BTC", "ETH")
 
-# Fees without any discount, (maker, taker) in bps: Binance spot and USD-M futures, regular user.
-_FEES_BPS: dict[str, tuple[float, float]] = {"spot": (10.0, 10.0), "linear": (2.0, 5.0)}
+# Fees without any discount, (maker, taker) in bps: Binance spot, USD-M and COIN-M futures, regular user.
+_FEES_BPS: dict[str, tuple[float, float]] = {"spot": (10.0, 10.0), "linear": (2.0, 5.0), "inverse": (2.0, 5.0)}
+
+# (maintenance margin, liquidation fee in bps) of the smallest position tier.
+_MARGIN: dict[str, tuple[float, float]] = {"spot": (0.0, 0.0), "linear": (0.005, 100.0), "inverse": (0.005, 100.0)}
 
 # (tick size, lot step, min notional) in USDT as the exchange lists them for recent years. Exchanges change them now and
 # then: a run that must match an account exactly passes its own Instrument.
@@ -26,6 +29,11 @@ _RULES: dict[tuple[str, str], tuple[float, float, float]] = {
     ("MATIC", "spot"): (0.0001, 0.1, 5.0),
     ("POL", "spot"): (0.0001, 0.1, 5.0),
     ("FIL", "spot"): (0.001, 0.01, 5.0),
+    # Inverse contracts are counted in quote units: the lot is the contract's size, the min notional one contract.
+    ("BTC", "inverse"): (0.1, 100.0, 0.0),
+    ("ETH", "inverse"): (0.01, 10.0, 0.0),
+    ("BNB", "inverse"): (0.01, 10.0, 0.0),
+    ("SOL", "inverse"): (0.01, 10.0, 0.0),
     ("BTC", "linear"): (0.1, 0.001, 100.0),
     ("ETH", "linear"): (0.01, 0.001, 20.0),
     ("BNB", "linear"): (0.01, 0.01, 5.0),
@@ -41,7 +49,10 @@ _RULES: dict[tuple[str, str], tuple[float, float, float]] = {
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """Order rules of one symbol. Prices in quote units, quantities in base units, fees in bps of the notional.
+    """Order rules of one symbol. Prices in quote units, fees in bps of the notional.
+
+    Quantities are base units and money is quote units, but for inverse contracts, which are counted in quote units and
+    settle in base units.
 
     Raises InputError on a step, notional or fee that makes no sense (a maker fee may be a rebate, so negative).
     """
@@ -53,19 +64,29 @@ class Instrument:
     maker_fee_bps: float
     taker_fee_bps: float
     contract: Contract = "linear"
+    maintenance_margin: float = 0.0
+    """Fraction of the position's value that equity must keep; the exchange closes the position below it."""
+    liquidation_fee_bps: float = 0.0
+    """Fee of such a close, on top of the taker fee."""
 
     def __post_init__(self) -> None:
         where = f"instrument {self.symbol}"
         if not self.symbol:
             raise InputError("symbol is empty", where="instrument", remedy="give one, such as BTCUSDT")
-        if self.contract not in ("spot", "linear"):
-            raise InputError(f"contract {self.contract!r} is unknown", where=where, remedy="use spot or linear")
+        if self.contract not in get_args(Contract):
+            raise InputError(
+                f"contract {self.contract!r} is unknown", where=where, remedy="use spot, linear or inverse"
+            )
         for name in ("tick_size", "lot_step"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise InputError(f"{name} {value} is not positive", where=where, remedy="use the exchange's step")
         if not (math.isfinite(self.min_notional) and self.min_notional >= 0):
             raise InputError(f"min_notional {self.min_notional} is negative", where=where, remedy="use 0 or above")
+        if not 0 <= self.maintenance_margin < 1:
+            raise InputError(f"maintenance_margin {self.maintenance_margin} is not in [0, 1)", where=where)
+        if not 0 <= self.liquidation_fee_bps < 1_000:
+            raise InputError(f"liquidation_fee_bps {self.liquidation_fee_bps} is not in [0, 1000)", where=where)
         if not 0 <= self.taker_fee_bps < 1_000:
             raise InputError(f"taker_fee_bps {self.taker_fee_bps} is not in [0, 1000)", where=where, remedy="use bps")
         if not -self.taker_fee_bps <= self.maker_fee_bps < 1_000:
@@ -102,7 +123,7 @@ def default_instrument(symbol: str, contract: Contract = "linear", prices: np.nd
     """
     fees = _FEES_BPS.get(contract)
     if fees is None:
-        raise InputError(f"contract {contract!r} is unknown", where=symbol, remedy="use spot or linear")
+        raise InputError(f"contract {contract!r} is unknown", where=symbol, remedy="use spot, linear or inverse")
     base = split_symbol(symbol)[0]
     rules = _RULES.get((base, contract))
     if rules is None:
@@ -115,7 +136,7 @@ def default_instrument(symbol: str, contract: Contract = "linear", prices: np.nd
             )
         rules = (*_infer_steps(symbol, np.asarray(prices, dtype=np.float64)), 5.0)
     tick_size, lot_step, min_notional = rules
-    return Instrument(symbol, tick_size, lot_step, min_notional, fees[0], fees[1], contract)
+    return Instrument(symbol, tick_size, lot_step, min_notional, fees[0], fees[1], contract, *_MARGIN[contract])
 
 
 def _infer_steps(symbol: str, prices: np.ndarray) -> tuple[float, float]:

@@ -1,8 +1,9 @@
 """What actions mean, in one place: every action space is a way to write the same order row.
 
-An order row is float64 (4,): [target, tp_bps, sl_bps, ttl_bars]. `target` in [-1, 1] is the wanted position: its sign
-is the side, its magnitude the fraction of equity × leverage. The same side as held keeps the position and its bracket
-as they are, 0 closes it, the opposite side reverses it, always at the next bar's open. inf means no such barrier.
+An order row is float64 (5,): [target, tp_bps, sl_bps, ttl_bars, limit_offset_bps]. `target` in [-1, 1] is the wanted
+position: its sign is the side, its magnitude the fraction of equity × leverage. The same side as held keeps the
+position and its bracket as they are, 0 closes it, the opposite side reverses it, at the next bar's open; NaN wants
+whatever is held or rests. inf means no such barrier, and entry by market order.
 """
 
 import numpy as np
@@ -12,7 +13,7 @@ from data_pipeline.errors import InputError
 from envs.compiled import kernel
 from envs.config import MarketConfig
 
-ORDER_WIDTH = 4
+ORDER_WIDTH = 5
 _SIDES = (0.0, 1.0, -1.0)  # action codes 0 flat, 1 long, 2 short
 
 
@@ -41,15 +42,15 @@ class ActionDecoder:
         self.dtype = np.dtype(np.float32 if self.continuous else np.int64)
         if self.mode == "discrete":
             self._counts = np.array([len(_SIDES)])
-            self._menu = _menu((config.default_tp_bps,), (config.default_sl_bps,), config.ttl_bars)
+            self._menu = _menu((config.default_tp_bps,), (config.default_sl_bps,), config)
         else:
             self._counts = np.array([len(_SIDES), len(config.tp_grid_bps), len(config.sl_grid_bps)])
-            self._menu = _menu(config.tp_grid_bps, config.sl_grid_bps, config.ttl_bars)
+            self._menu = _menu(config.tp_grid_bps, config.sl_grid_bps, config)
         ends = (config.tp_grid_bps[0], config.tp_grid_bps[-1], config.sl_grid_bps[0], config.sl_grid_bps[-1])
-        self._ramp = np.array([config.dead_zone, *ends, config.ttl_bars])
+        self._ramp = np.array([config.dead_zone, *ends, config.ttl_bars, config.limit_offset_bps])
 
     def decode(self, actions: np.ndarray, orders: np.ndarray) -> None:
-        """Turn actions (N, width) of `dtype` into `orders` float64 (N, 4), in place.
+        """Turn actions (N, width) of `dtype` into `orders` float64 (N, 5), in place.
 
         Raises InputError naming the first lane whose action is outside the space (NaN included).
         """
@@ -94,9 +95,10 @@ def encode_sides(sides: np.ndarray, config: MarketConfig) -> np.ndarray:
     return actions
 
 
-def _menu(tp_bps: tuple[float, ...], sl_bps: tuple[float, ...], ttl_bars: float) -> np.ndarray:
-    """Order rows of every choice, the last index varying fastest: float64 (3 × n_tp × n_sl, 4)."""
-    rows = [(side, tp, sl, ttl_bars) for side in _SIDES for tp in tp_bps for sl in sl_bps]
+def _menu(tp_bps: tuple[float, ...], sl_bps: tuple[float, ...], config: MarketConfig) -> np.ndarray:
+    """Order rows of every choice, the last index varying fastest: float64 (3 × n_tp × n_sl, 5)."""
+    ends = (config.ttl_bars, config.limit_offset_bps)
+    rows = [(side, tp, sl, *ends) for side in _SIDES for tp in tp_bps for sl in sl_bps]
     return np.array(rows, dtype=np.float64)
 
 
@@ -116,8 +118,9 @@ def decode_choices(actions: np.ndarray, counts: np.ndarray, menu: np.ndarray, or
 
 @kernel
 def decode_sizes(actions: np.ndarray, ramp: np.ndarray, orders: np.ndarray) -> int:
-    """Map float32 (N, 3) onto orders; `ramp` is (dead zone, tp ends, sl ends, ttl). Returns as `decode_choices`."""
-    dead_zone, tp_low, tp_high, sl_low, sl_high, ttl = ramp[0], ramp[1], ramp[2], ramp[3], ramp[4], ramp[5]
+    """Map float32 (N, 3) onto orders; `ramp`: dead zone, tp ends, sl ends, ttl, offset. Returns as `decode_choices`."""
+    dead_zone, tp_low, tp_high, sl_low, sl_high = ramp[0], ramp[1], ramp[2], ramp[3], ramp[4]
+    ttl, offset = ramp[5], ramp[6]
     for i in range(actions.shape[0]):
         for j in range(3):
             if not (actions[i, j] >= -1.0 and actions[i, j] <= 1.0):
@@ -127,4 +130,5 @@ def decode_sizes(actions: np.ndarray, ramp: np.ndarray, orders: np.ndarray) -> i
         orders[i, 1] = tp_low + 0.5 * (np.float64(actions[i, 1]) + 1.0) * (tp_high - tp_low)
         orders[i, 2] = sl_low + 0.5 * (np.float64(actions[i, 2]) + 1.0) * (sl_high - sl_low)
         orders[i, 3] = ttl
+        orders[i, 4] = offset
     return -1

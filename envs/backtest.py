@@ -11,14 +11,14 @@ from envs import lanes
 from envs.actions import ORDER_WIDTH, ActionDecoder
 from envs.batch import LaneBatch
 from envs.config import MarketConfig
-from envs.kernel import close_lanes, open_lanes, replay_orders
+from envs.kernel import open_lanes
 from envs.market import Market
 from envs.observation import observation_columns
 from envs.policy import Policy
 from envs.trades import TradeLog
 
-_CHUNK_BARS = 4_096
-"""Steps between two emptyings of the lanes' trade rings (a lane closes at most two trades a step)."""
+CHUNK_BARS = 4_096
+"""Steps between two emptyings of the lanes' trade rings."""
 
 
 @dataclass(frozen=True)
@@ -26,15 +26,27 @@ class Costs:
     """What trading cost each lane, and how often the fill rules had to guess: arrays (L,)."""
 
     fees: np.ndarray
-    """Maker and taker fees, quote units."""
+    """Maker and taker fees, settlement currency."""
     spread_cost: np.ndarray
-    """Given up to the half-spread, quote units."""
+    """Given up to the half-spread."""
+    impact_cost: np.ndarray
+    """Given up to market impact and latency."""
+    funding: np.ndarray
+    """Funding paid, less what was received."""
     trades: np.ndarray
-    """Closed trades, int64."""
+    """Exits, int64."""
     ambiguous: np.ndarray
-    """Trades whose exit bar touched both barriers (the stop was taken), int64."""
+    """Exits in a bar that touched both barriers, with nothing finer to tell which came first, int64."""
+    resolved: np.ndarray
+    """Exits in such bars that finer bars did tell apart, int64."""
     refused: np.ndarray
-    """Entries refused because the account was too small, int64."""
+    """Entries refused: too small, outside the price collar, or a limit order that would have taken, int64."""
+    expired: np.ndarray
+    """Limit entries that were never filled, int64."""
+    partial: np.ndarray
+    """Fills cut short by the participation cap, int64."""
+    liquidated: np.ndarray
+    """Exits forced by the exchange, int64."""
 
 
 @dataclass(frozen=True)
@@ -93,15 +105,16 @@ class Backtest:
             batch.step(orders, observations)
             equity[row] = batch.state.money(lanes.EQUITY)
             position[row] = batch.state.money(lanes.QTY)
-            if row % _CHUNK_BARS == 0:
+            if row % CHUNK_BARS == 0:
                 log.collect(batch.state)
         return self._finish(batch, log, equity, position)
 
     def replay(self, orders: np.ndarray) -> BacktestResult:
-        """Trade the order rows float64 (T, L, 4) (see `envs.actions`) wholly inside compiled code.
+        """Trade the order rows float64 (T, L, 5) (see `envs.actions`) wholly inside compiled code.
 
         Row t is decided at the close of bar t and acts from bar t+1 on; the last row has no bar to act on.
-        Raises InputError for another shape, targets outside [-1, 1], distances that are not positive and ttl under 1.
+        Raises InputError for another shape, targets outside [-1, 1] (NaN wants whatever is held), distances that are
+        not positive and ttl under 1.
         """
         rows, count = len(self.market), len(self.capitals)
         orders = np.require(orders, dtype=np.float64, requirements=["C", "W"])
@@ -109,45 +122,36 @@ class Backtest:
             raise InputError(
                 f"orders have shape {orders.shape}, not {(rows, count, ORDER_WIDTH)}",
                 where="replay",
-                remedy="give a row per bar and lane: target, tp_bps, sl_bps, ttl_bars",
+                remedy="give a row per bar and lane: target, tp_bps, sl_bps, ttl_bars, limit_offset_bps",
             )
         _check_orders(orders)
         batch, log, equity, position = self._begin()
-        state, market = batch.state, self.market
-        unwatched = np.empty((0, len(observation_columns(market))), dtype=np.float32)
+        unwatched = np.empty((0, len(observation_columns(self.market))), dtype=np.float32)
         batch.step(orders[0], unwatched)
-        for start in range(0, rows - 1, _CHUNK_BARS):
-            stop = min(start + _CHUNK_BARS, rows - 1)
-            replay_orders(
-                state.account,
-                state.clock,
-                market.prices,
-                market.tradable,
-                market.observations,
-                batch.terms,
-                orders[start:stop],
-                unwatched,
-                state.trades,
-                equity[start + 1 : stop + 1],
-                position[start + 1 : stop + 1],
-            )
-            log.collect(state)
+        for start in range(0, rows - 1, CHUNK_BARS):
+            stop = min(start + CHUNK_BARS, rows - 1)
+            batch.replay(orders[start:stop], equity[start + 1 : stop + 1], position[start + 1 : stop + 1])
+            log.collect(batch.state)
         return self._finish(batch, log, equity, position)
 
     def _begin(self) -> tuple[LaneBatch, TradeLog, np.ndarray, np.ndarray]:
         """A batch whose lanes stand before row 0, an empty log, and equity and position (T, L) at row 0."""
         rows, count = len(self.market), len(self.capitals)
-        slots = 2 * min(_CHUNK_BARS, rows) + 1
-        batch = LaneBatch(self.market, self.config, count, trade_slots=slots)
+        batch, log = self._open_batch(count)
         open_lanes(batch.state.account, batch.state.clock, self.capitals, 0, rows - 1)
         equity, position = np.empty((rows, count)), np.empty((rows, count))
         equity[0], position[0] = self.capitals, 0.0
-        return batch, TradeLog(self.market, count), equity, position
+        return batch, log, equity, position
+
+    def _open_batch(self, count: int) -> tuple[LaneBatch, TradeLog]:
+        """Lanes whose rings hold the exits of a chunk, and the log that empties them."""
+        slots = lanes.EXITS_PER_BAR * min(CHUNK_BARS, len(self.market)) + 1
+        return LaneBatch(self.market, self.config, count, trade_slots=slots), TradeLog(self.market, count)
 
     def _finish(self, batch: LaneBatch, log: TradeLog, equity: np.ndarray, position: np.ndarray) -> BacktestResult:
         """Close what is open at the last close and put the result together."""
         state = batch.state
-        close_lanes(state.account, state.clock, self.market.prices, batch.terms, state.trades)
+        batch.close()
         log.collect(state)
         equity[-1] = state.money(lanes.EQUITY)
         position[-1] = state.money(lanes.QTY)
@@ -160,9 +164,15 @@ class Backtest:
             costs=Costs(
                 fees=state.money(lanes.FEES).copy(),
                 spread_cost=state.money(lanes.SPREAD_COST).copy(),
+                impact_cost=state.money(lanes.IMPACT_COST).copy(),
+                funding=state.money(lanes.FUNDING_COST).copy(),
                 trades=state.count(lanes.TRADES).copy(),
                 ambiguous=state.count(lanes.AMBIGUOUS).copy(),
+                resolved=state.count(lanes.RESOLVED).copy(),
                 refused=state.count(lanes.REFUSED).copy(),
+                expired=state.count(lanes.EXPIRED).copy(),
+                partial=state.count(lanes.PARTIAL).copy(),
+                liquidated=state.count(lanes.LIQUIDATED).copy(),
             ),
             ruined=state.count(lanes.PHASE) == lanes.HALTED,
         )
@@ -170,12 +180,13 @@ class Backtest:
 
 def _check_orders(orders: np.ndarray) -> None:
     """Raise InputError at the first order row that means nothing."""
-    target, tp_bps, sl_bps, ttl = (orders[..., column] for column in range(ORDER_WIDTH))
+    target, tp_bps, sl_bps, ttl, offset = (orders[..., column] for column in range(ORDER_WIDTH))
     with np.errstate(invalid="ignore"):
-        sane = (np.abs(target) <= 1.0) & (tp_bps > 0.0) & (sl_bps > 0.0) & (ttl >= 1.0)
+        sane = ~(np.abs(target) > 1.0) & (tp_bps > 0.0) & (sl_bps > 0.0) & (ttl >= 1.0) & (offset >= 0.0)
     if not sane.all():
         row, lane = np.argwhere(~sane)[0]
         raise InputError(
-            f"order {orders[row, lane].tolist()} is not [target in -1..1, tp_bps > 0, sl_bps > 0, ttl_bars >= 1]",
+            f"order {orders[row, lane].tolist()} is not"
+            " [target in -1..1 or nan, tp_bps > 0, sl_bps > 0, ttl_bars >= 1, limit_offset_bps >= 0]",
             where=f"replay, row {row}, lane {lane}",
         )

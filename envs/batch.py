@@ -3,9 +3,11 @@
 import numpy as np
 
 from envs.config import MarketConfig
-from envs.kernel import step_lanes
-from envs.lanes import REWARD, TERMINATED, TRUNCATED, LaneState, trading_terms
+from envs.kernel import close_lanes, replay_orders, step_lanes
+from envs.lanes import REWARD, TERMINATED, TRUNCATED, LaneState
 from envs.market import Market
+from envs.observation import observation_columns
+from envs.terms import trading_terms
 
 
 class LaneBatch:
@@ -14,7 +16,7 @@ class LaneBatch:
     def __init__(self, market: Market, config: MarketConfig, lanes: int, *, trade_slots: int = 1) -> None:
         self.market = market
         self.state = LaneState.create(lanes, trade_slots)
-        self.terms = trading_terms(market.instrument, config)
+        self.terms = trading_terms(market.instrument, config, market.interval_ms, funded=market.funded)
 
     def step(self, orders: np.ndarray, observations: np.ndarray) -> int:
         """Move every lane one bar by `kernel.step_lanes`; returns how many episodes ended."""
@@ -23,13 +25,38 @@ class LaneBatch:
             state.account,
             state.clock,
             market.prices,
-            market.tradable,
+            market.calendar,
+            market.finer,
             market.observations,
             self.terms,
             orders,
             observations,
             state.trades,
         )
+
+    def replay(self, orders: np.ndarray, equity: np.ndarray, position: np.ndarray) -> None:
+        """Step through order rows (S, N, 5) unwatched; `equity` and `position` (S, N) take every close."""
+        state, market = self.state, self.market
+        unwatched = np.empty((0, len(observation_columns(market))), dtype=np.float32)
+        replay_orders(
+            state.account,
+            state.clock,
+            market.prices,
+            market.calendar,
+            market.finer,
+            market.observations,
+            self.terms,
+            orders,
+            unwatched,
+            state.trades,
+            equity,
+            position,
+        )
+
+    def close(self) -> None:
+        """Close what is open where each lane stands: the end of the data."""
+        state = self.state
+        close_lanes(state.account, state.clock, self.market.prices, self.terms, state.trades)
 
     @property
     def rewards(self) -> np.ndarray:

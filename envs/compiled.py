@@ -6,25 +6,36 @@ that their callers own, and counting those references atomically cost several ti
 """
 
 from collections.abc import Callable
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from numba import njit
 
-from features import brackets
+from features import brackets, maths
 
-# numba's cache looks only at the file of the function that Python calls: an edit of a part in another file, or of a
-# constant, would go unnoticed. Its files are named after the qualified name, so that is where this digest goes.
-_FILES = (*sorted(Path(__file__).parent.glob("*.py")), Path(brackets.__file__))
-_SOURCES = sha256(b"".join(path.read_bytes() for path in _FILES)).hexdigest()[:12]
+
+@cache
+def _sources(folder: Path) -> str:
+    """Digest of what a function in `folder` may be put together from.
+
+    numba's cache looks only at the file of the function that Python calls: an edit of a part in another file, or of a
+    constant, would go unnoticed. Its files are named after the qualified name, so that is where this digest goes.
+    """
+    own = Path(__file__).parent
+    files = [path for place in dict.fromkeys((own, folder)) for path in sorted(place.glob("*.py"))]
+    files += [Path(brackets.__file__), Path(maths.__file__)]
+    return sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
+
 
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile an entry point that Python calls; it releases the GIL."""
-    function.__qualname__ = f"{function.__qualname__}_{_SOURCES}"
+    folder = Path(function.__code__.co_filename).parent
+    function.__qualname__ = f"{function.__qualname__}_{_sources(folder)}"
     return njit(cache=True, nogil=True, **_OPTIONS)(function)
 
 

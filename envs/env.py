@@ -1,18 +1,23 @@
 """`ScalpingEnv`: one account in one market, as a Gymnasium environment."""
 
+import os
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
+from data_pipeline.errors import InputError
 from envs.actions import ORDER_WIDTH, ActionDecoder, action_space
 from envs.batch import LaneBatch
 from envs.config import MarketConfig
 from envs.demo import demo_market
 from envs.episodes import EpisodeStarter, episode_statistics
-from envs.lanes import FIRST_ROW, INITIAL, REWARD, TERMINATED, TRUNCATED
+from envs.lanes import EXITS_PER_BAR, FIRST_ROW, INITIAL, REWARD, TERMINATED, TRADES, TRUNCATED
 from envs.market import MarketSource, open_market
+from envs.masks import action_masks
 from envs.observation import observation_columns, observation_space
+from envs.render import EpisodeTrace, episode_image, save_episode
 
 
 class ScalpingEnv(gym.Env):
@@ -25,18 +30,34 @@ class ScalpingEnv(gym.Env):
     Reward       reward_scale × change in log equity, net of every cost
     Terminated   equity at a close is at or under stop_out_fraction × initial capital (the position is closed)
     Truncated    the episode's last bar: an open position is marked at the close and stays open, so bootstrap
-    Infos        reset: start_time_ms, initial_capital, symbol; last step: episode (`episode_statistics`)
+    Infos        reset: start_time_ms, initial_capital, symbol; last step: account (`episode_statistics`)
     """
 
-    metadata = {"render_modes": []}  # noqa: RUF012 (Gymnasium declares it on instances)
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012 (Gymnasium declares it on instances)
 
-    def __init__(self, market: MarketSource | None = None, config: MarketConfig | None = None) -> None:
-        """`market` is a Market, a folder that `Market.save` wrote, or None for `envs.demo.demo_market()`."""
+    batch_type = LaneBatch
+
+    def __init__(
+        self,
+        market: MarketSource | None = None,
+        config: MarketConfig | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        """`market` is a Market, a folder that `Market.save` wrote, or None for `envs.demo.demo_market()`.
+
+        Raises InputError for a render mode other than None and "rgb_array".
+        """
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise InputError(f"render_mode {render_mode!r} is unknown", where="env", remedy="use rgb_array or None")
+        self.render_mode = render_mode
         self.market = demo_market() if market is None else open_market(market)
         self.config = config or MarketConfig()
         self.observation_space = observation_space(self.market)
         self.action_space = action_space(self.config)
-        self._batch = LaneBatch(self.market, self.config, 1)
+        # A picture shows every exit of the episode, so its records must not be overwritten.
+        slots = 1 if render_mode is None else EXITS_PER_BAR * min(self.config.episode_bars, len(self.market)) + 1
+        self._batch = self.batch_type(self.market, self.config, 1, trade_slots=slots)
+        self._trace: EpisodeTrace | None = None
         self._starter = EpisodeStarter(self.market, self.config, self._batch.state, np.zeros(1))
         self._decoder = ActionDecoder(self.config)
         self._actions = np.zeros((1, self._decoder.width), dtype=self._decoder.dtype)
@@ -53,7 +74,9 @@ class ScalpingEnv(gym.Env):
         """Begin an episode at a place drawn from the seed's stream.
 
         Options, all optional: `start_row` (begin at this tradable row), `initial_capital`, `stagger` (a random
-        shorter length, so that lanes which start together do not end together). Raises InputError for others.
+        shorter length, so that lanes which start together do not end together), `span_ms` (start, stop; None for all:
+        this and later episodes keep to those dates, as a curriculum or a walk forward asks). Raises InputError for
+        others.
         """
         super().reset(seed=seed)
         if seed is not None or not self._seeded:
@@ -64,6 +87,9 @@ class ScalpingEnv(gym.Env):
         self._batch.step(self._orders, observations)
         self._running = True
         state = self._batch.state
+        if self.render_mode is not None:
+            self._trace = EpisodeTrace(int(state.clock[FIRST_ROW, 0]))
+            self._trace.add(state.account)
         info = {
             "symbol": self.market.symbol,
             "start_time_ms": int(self.market.open_time_ms[state.clock[FIRST_ROW, 0]]),
@@ -81,10 +107,34 @@ class ScalpingEnv(gym.Env):
         ended = self._batch.step(self._orders, observations)
         state = self._batch.state
         reward = float(state.account[REWARD, 0])
+        if self._trace is not None:
+            self._trace.add(state.account)
         if not ended:
             return observations[0], reward, False, False, {}
         self._running = False
         terminated, truncated = (bool(state.clock[flag, 0]) for flag in (TERMINATED, TRUNCATED))
-        statistics = episode_statistics(state, self.market.interval_ms)
-        info = {"episode": {name: values.item() for name, values in statistics.items()}}
+        statistics = episode_statistics(state, self.market.interval_ms, np.zeros(1, dtype=np.int64))
+        info = {"account": {name: values.item() for name, values in statistics.items()}}
         return observations[0], reward, terminated, truncated, info
+
+    def action_masks(self) -> np.ndarray:
+        """Which actions can do anything now, bool: (3,) flat, long, short for discrete actions; for multi_discrete the
+        same with all brackets (3 + n_tp + n_sl,). Continuous actions have no mask: InputError.
+        """
+        return action_masks(self._batch, self.config)[0]
+
+    def render(self) -> Any:
+        """The episode so far as uint8 (600, 1000, 3); None without a render mode."""
+        if self._trace is None:
+            return None
+        return episode_image(self.market, self._trace, self._exits())
+
+    def save_picture(self, path: str | os.PathLike) -> None:
+        """Write the episode so far as PNG. Raises InputError when the env was made without a render mode."""
+        if self._trace is None:
+            raise InputError("nothing was recorded", where="save_picture", remedy='make the env with "rgb_array"')
+        save_episode(Path(path), self.market, self._trace, self._exits())
+
+    def _exits(self) -> np.ndarray:
+        state = self._batch.state
+        return state.trades[0, : state.clock[TRADES, 0]]

@@ -13,17 +13,22 @@ from envs.lanes import LaneState
 from envs.market import Market
 from envs.streams import first_streams, next_random
 
-YEAR_MS = 365.25 * 86_400_000
+YEAR_MS = 365 * 86_400_000
+COST_ROWS = (lanes.FEES, lanes.SPREAD_COST, lanes.IMPACT_COST, lanes.FUNDING_COST)
 
 
-def episode_windows(market: Market, config: MarketConfig) -> np.ndarray:
+def episode_windows(market: Market, config: MarketConfig, span_ms: tuple[int, int] | None = None) -> np.ndarray:
     """Where episodes may begin: int64 (K, 3) rows [first start, starts before this row, bars].
 
     An episode is a stretch of consecutive tradable rows, so it crosses no gap and meets no row that cannot be traded.
     Window k offers as many starts as fit (random), or one (sequential: stretches are cut into windows end to end).
-    The last row is a sentinel that holds the total number of starts. Raises InputError when no stretch is long enough.
+    Within `span_ms` (start, stop) only, where given. The last row is a sentinel that holds the total number of starts.
+    Raises InputError when no stretch is long enough.
     """
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], market.tradable.view(np.int8), [0]))))
+    tradable = market.tradable
+    if span_ms is not None:
+        tradable &= (market.open_time_ms >= span_ms[0]) & (market.open_time_ms < span_ms[1])
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], tradable.view(np.int8), [0]))))
     windows: list[tuple[int, int, int]] = []
     total = 0
     for start, stop in edges.reshape(-1, 2).tolist():
@@ -54,14 +59,15 @@ def start_episodes(
     streams: np.ndarray,
     chosen: np.ndarray,
     windows: np.ndarray,
-    capital: np.ndarray,
+    draw: np.ndarray,
     sequential: bool,
     stagger: bool,
 ) -> None:
     """Begin a new episode in the lanes where bool `chosen` (N,) is true; each draws exactly three numbers.
 
     windows   as `episode_windows`
-    capital   float64 (2,): low and high of the initial capital, log-uniform between them
+    draw      float64 (3,): low and high of the initial capital, log-uniform between them; log of how much likelier the
+              last start is than the first
     stagger   ends the episode after a random part of its bars, so that lanes that start together do not end together
     """
     count = chosen.shape[0]
@@ -70,14 +76,16 @@ def start_episodes(
         if not chosen[i]:
             continue
         place, wealth, part = next_random(streams, i), next_random(streams, i), next_random(streams, i)
+        if draw[2] > 0.0:  # the inverse of the distribution function of an exponential density on [0, 1)
+            place = np.log1p(place * np.expm1(draw[2])) / draw[2]
         in_order = clock[lanes.WINDOW, i]
         pick = in_order % total if sequential else min(np.int64(place * total), total - 1)
         window = _window_of(pick, windows)
         start = windows[window, 0] + pick - windows[window, 1]
         bars = windows[window, 2]
-        initial = capital[0]
-        if capital[1] > capital[0]:
-            initial *= np.exp(wealth * np.log(capital[1] / capital[0]))
+        initial = draw[0]
+        if draw[1] > draw[0]:
+            initial *= np.exp(wealth * np.log(draw[1] / draw[0]))
         stop = start + (1 + np.int64(part * bars) if stagger else bars)
         open_account(i, initial, start, stop, account, clock)
         clock[lanes.WINDOW, i] = in_order + count
@@ -96,41 +104,45 @@ def _window_of(pick: int, windows: np.ndarray) -> int:
     return low
 
 
-def episode_statistics(state: LaneState, interval_ms: int) -> dict[str, np.ndarray]:
-    """What the running (or just ended) episode of each lane has come to: arrays (N,), float64 unless said.
+def episode_statistics(state: LaneState, interval_ms: int, chosen: np.ndarray) -> dict[str, np.ndarray]:
+    """What the running (or just ended) episodes of lanes `chosen` int64 (K,) have come to: arrays (K,), float64 unless
+    said.
 
-    equity         marked at the last close, quote units
+    equity         marked at the last close, settlement currency
     return_log     ln(equity / initial capital)
-    trades         closed, int64
+    trades         exits, int64
     win_rate       share of them with a net profit (0 without trades)
-    trades_per_day closed trades per 24 hours
+    trades_per_day exits per 24 hours
     max_drawdown   largest 1 - equity / peak, marked at closes
     sharpe         mean / standard deviation of log returns per bar, × sqrt(bars in a year); 0 when nothing moved
-    costs          fees and half-spreads, quote units
-    ambiguous      share of closed trades whose exit bar touched both barriers
-    refused        entries refused for size, int64
+    costs          fees, half-spreads, impact and funding, settlement currency
+    ambiguous      share of exits in bars that touched both barriers with nothing finer to tell them apart
+    refused        entries refused, int64
+    liquidated     exits forced by the exchange, int64
     bars           length so far, int64
     """
-    bars = state.count(lanes.ROW) - state.count(lanes.FIRST_ROW)
+    account, clock = state.account[:, chosen], state.clock[:, chosen]
+    bars = clock[lanes.ROW] - clock[lanes.FIRST_ROW]
     safe_bars = np.maximum(bars, 1)
-    trades = state.count(lanes.TRADES).copy()
+    trades = clock[lanes.TRADES]
     safe_trades = np.maximum(trades, 1)
-    return_log = state.money(lanes.LOG_EQUITY) - state.money(lanes.LOG_INITIAL)
+    return_log = account[lanes.LOG_EQUITY] - account[lanes.LOG_INITIAL]
     mean = return_log / safe_bars
-    variance = np.maximum(state.money(lanes.SQUARED_RETURNS) / safe_bars - mean * mean, 0.0)
+    variance = np.maximum(account[lanes.SQUARED_RETURNS] / safe_bars - mean * mean, 0.0)
     moved = variance > 0.0
     sharpe = np.where(moved, mean / np.sqrt(np.where(moved, variance, 1.0)), 0.0) * np.sqrt(YEAR_MS / interval_ms)
     return {
-        "equity": state.money(lanes.EQUITY).copy(),
+        "equity": account[lanes.EQUITY],
         "return_log": return_log,
         "trades": trades,
-        "win_rate": state.count(lanes.WINS) / safe_trades,
+        "win_rate": clock[lanes.WINS] / safe_trades,
         "trades_per_day": trades * (86_400_000 / interval_ms) / safe_bars,
-        "max_drawdown": state.money(lanes.MAX_DRAWDOWN).copy(),
+        "max_drawdown": account[lanes.MAX_DRAWDOWN],
         "sharpe": sharpe,
-        "costs": state.money(lanes.FEES) + state.money(lanes.SPREAD_COST),
-        "ambiguous": state.count(lanes.AMBIGUOUS) / safe_trades,
-        "refused": state.count(lanes.REFUSED).copy(),
+        "costs": account[list(COST_ROWS)].sum(axis=0),
+        "ambiguous": clock[lanes.AMBIGUOUS] / safe_trades,
+        "refused": clock[lanes.REFUSED],
+        "liquidated": clock[lanes.LIQUIDATED],
         "bars": bars,
     }
 
@@ -169,16 +181,19 @@ class EpisodeStarter:
                     raise InputError(f"initial_capital {value} is not positive", where="reset options")
             elif name == "stagger":
                 stagger = bool(value)
+            elif name == "span_ms":
+                windows = self._windows = episode_windows(self._market, self._config, value)
             else:
                 raise InputError(
                     f"unknown option {name!r}",
                     where="reset options",
-                    remedy="known: start_row, initial_capital, stagger",
+                    remedy="known: start_row, initial_capital, stagger, span_ms",
                 )
         state = self._state
         sequential = self._config.episode_start == "sequential"
-        bounds = np.array(capital)
-        start_episodes(state.account, state.clock, state.streams, chosen, windows, bounds, sequential, stagger)
+        days = windows[-1, 1] * self._market.interval_ms / 86_400_000
+        draw = np.array([*capital, min(np.log(2.0) * days / self._config.recency_days, 700.0)])
+        start_episodes(state.account, state.clock, state.streams, chosen, windows, draw, sequential, stagger)
 
     def _window_at(self, row: int) -> np.ndarray:
         """The one window that starts at `row` and lasts to the end of its tradable stretch, or an episode's length."""

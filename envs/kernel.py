@@ -2,29 +2,36 @@
 
 Order of events as a lane goes from row t (whose close it has seen) to bar t+1:
 
-1. At the open, the resting bracket meets the first price (stop at the open, take-profit at its level).
-2. At the open, by market order, a position that is not wanted, not allowed or out of time is closed.
-3. At the open, by market order, the wanted position is entered, unless a bracket or a time-out ended one in this bar.
-4. Inside the bar, the bracket meets [low, high], stop first.
-5. At the close, the account is marked; at or under the stop-out level it is closed and the episode is terminated.
+1. At the open, funding that is due is settled on what is held.
+2. At the open, the resting bracket meets the first price (stop at the open, take-profit at its level).
+3. At the open, by market order, a position that is not wanted, not allowed or out of time is closed.
+4. At the open, by market order, or inside the bar, by a limit order that the price trades through, the wanted position
+   is entered, unless a bracket or a time-out ended one in this bar.
+5. Inside the bar, the bracket meets [low, high]: in the order that finer bars tell, else stop first.
+6. At the close, the account is marked; at or under the stop-out level it is closed and the episode is terminated.
+   Then trailing stops move and risk limits are checked.
+
+Every fill of a bar draws on one budget, the account's share of the bar's volume.
 
 Arguments are few because each array costs a call 50-200 ns: a lane's state is two arrays whatever its fields, all terms
 are one, results are rows of the state. (A table of addresses would save 0.2 µs a call and give up bounds and lifetimes;
 freezing the market in a closure would give up the compile cache.)
 """
 
-import math
-
 import numpy as np
 
 from envs import lanes
-from envs.accounting import close_position, mark_account, open_account, open_position, side_of
+from envs import terms as T
+from envs.accounting import close_position, enter_at_market, mark_account, open_account, pay_funding, side_of
+from envs.columns import CLOSE, DAY, FUNDING, HALF_SPREAD, HIGH, IMPACT, LOW, OPEN, TRADABLE, VOLUME
 from envs.compiled import inlined, kernel
-from envs.observation import ACCOUNT_BOUND
+from envs.fills import arrival_price
+from envs.intrabar import leave, meet_bracket, nearer_stop
+from envs.observation import observe_lane
 from envs.prefetch import prefetch_row
+from envs.resting import meet_limit, move_stop, place_limit
+from envs.risk import allowed_target, begin_bar, end_bar
 from features.brackets import bracket_exit
-
-_LN_10 = math.log(10.0)
 
 _LOOK_AHEAD = 32
 """Lanes between asking for a lane's next row and reading it: about one memory latency of work."""
@@ -35,7 +42,8 @@ def step_lanes(
     account: np.ndarray,
     clock: np.ndarray,
     prices: np.ndarray,
-    tradable: np.ndarray,
+    calendar: np.ndarray,
+    finer: np.ndarray,
     features: np.ndarray,
     terms: np.ndarray,
     orders: np.ndarray,
@@ -45,9 +53,9 @@ def step_lanes(
     """Move every lane one bar (a FRESH lane only shows its first row); returns how many episodes ended.
 
     account, clock, trades  LaneState's arrays for N lanes, updated in place; rewards and end flags are rows of them
-    prices, tradable, features  a Market's prices (T, 5), tradable (T,) and observations (T, C)
-    terms         float64 (12,), `lanes.trading_terms`
-    orders        float64 (N, 4): target in [-1, 1], tp_bps, sl_bps, ttl_bars (inf: none)
+    prices, calendar, finer, features  a Market's prices (T, 8), calendar (T, 3), finer (M, 4), observations (T, C)
+    terms         float64 (33,), `terms.trading_terms`
+    orders        float64 (N, 5): target in [-1, 1] or NaN, tp_bps, sl_bps, ttl_bars, limit_offset_bps (inf: none)
     observations  float32 (N, C + 9), written; or (0, C + 9) when nobody looks
 
     No lane may stand at the market's last row.
@@ -66,105 +74,108 @@ def step_lanes(
             account[lanes.REWARD, i] = 0.0
             clock[lanes.TERMINATED, i] = 0
             clock[lanes.TRUNCATED, i] = 0
-        elif _move_lane(i, account, clock, prices, tradable, terms, orders[i], trades):
+        elif move_lane(i, account, clock, prices, calendar, finer, terms, orders[i], trades):
             ended += 1
         if watched:
-            _observe_lane(i, account, clock, prices, features, terms, observations[i])
+            observe_lane(i, account, clock, prices, features, terms, observations[i])
     return ended
 
 
 @inlined
-def _move_lane(
+def move_lane(
     i: int,
     account: np.ndarray,
     clock: np.ndarray,
     prices: np.ndarray,
-    tradable: np.ndarray,
+    calendar: np.ndarray,
+    finer: np.ndarray,
     terms: np.ndarray,
     order: np.ndarray,
     trades: np.ndarray,
 ) -> bool:
-    """Steps 1 to 5 for lane i; whether its episode ended."""
+    """Steps 1 to 6 for lane i; whether its episode ended."""
     row = clock[lanes.ROW, i]
     bar = row + 1
-    open_, high, low, close = prices[bar, 0], prices[bar, 1], prices[bar, 2], prices[bar, 3]
-    allowed = tradable[row] and clock[lanes.PHASE, i] != lanes.HALTED
-    target = order[0] if allowed and (order[0] > 0.0 or terms[lanes.SHORTABLE] != 0.0) else 0.0
-    ended_here = False
+    open_, close = prices[bar, OPEN], prices[bar, CLOSE]
+    half_spread, impact = prices[bar, HALF_SPREAD], prices[row, IMPACT]
+    if not half_spread >= 0.0:  # NaN: the market's rows give none
+        half_spread = terms[T.HALF_SPREAD]
+    budget = np.inf
+    if terms[T.PARTICIPATION] < np.inf and prices[bar, VOLUME] >= 0.0:
+        budget = terms[T.PARTICIPATION] * prices[bar, VOLUME]
+    guarded = terms[T.RISK] != 0.0
+    if guarded:
+        begin_bar(i, bar, np.int64(calendar[bar, DAY]), account, clock)
+    allowed = prices[row, TRADABLE] != 0.0 and clock[lanes.PHASE, i] != lanes.HALTED
+    asked = order[0]
+    if asked != asked:  # NaN: whatever is held or rests
+        asked = account[lanes.LIMIT_TARGET, i] if account[lanes.LIMIT_PRICE, i] != 0.0 else account[lanes.QTY, i]
+    target = asked if allowed and (asked > 0.0 or terms[T.SHORTABLE] != 0.0) else 0.0
+    wanted = allowed_target(i, target, account, clock)
+    used_up = False
     if account[lanes.QTY, i] != 0.0:
+        if terms[T.FUNDED] != 0.0 and calendar[bar, FUNDING] != 0.0:
+            pay_funding(i, open_, calendar[bar, FUNDING], account, terms)
         side = side_of(account[lanes.QTY, i])
-        take_profit, stop_loss = account[lanes.TAKE_PROFIT, i], account[lanes.STOP_LOSS, i]
+        take_profit, stop_loss = account[lanes.TAKE_PROFIT, i], nearer_stop(i, side, account)
         reason, mid, _ = bracket_exit(side, open_, open_, open_, take_profit, stop_loss)
         held = bar - clock[lanes.ENTRY_ROW, i]
-        ended_here = reason != lanes.NO_EXIT
-        if not ended_here:
-            if side * target <= 0.0:
-                reason = lanes.BY_SIGNAL if allowed else lanes.BY_FORCE
+        arrival = mid
+        used_up = reason != lanes.NO_EXIT
+        if not used_up:
+            adverse = prices[bar, LOW] if side > 0.0 else prices[bar, HIGH]
+            arrival = arrival_price(open_, adverse, terms[T.LATENCY])
+            reason = clock[lanes.CLOSING, i]
+            if reason != lanes.NO_EXIT:
+                used_up = True
+            elif side * wanted <= 0.0:
+                reason = lanes.BY_FORCE if not allowed else lanes.BY_RISK if side * target > 0.0 else lanes.BY_SIGNAL
             elif held >= account[lanes.TTL, i]:
                 reason = lanes.BY_TIME_OUT
-                ended_here = True
+                used_up = True
         if reason != lanes.NO_EXIT:
-            close_position(i, bar, held, mid, reason, account, clock, terms, trades)
-    if target != 0.0 and account[lanes.QTY, i] == 0.0 and not ended_here:
-        open_position(i, bar, open_, order, account, clock, terms)
+            budget -= leave(
+                i, bar, held, mid, arrival, half_spread, impact, budget, reason, account, clock, terms, trades
+            )
+    resting = order[4] < np.inf or (order[0] != order[0] and account[lanes.LIMIT_PRICE, i] != 0.0)
+    rested = False
+    first_price = open_
+    if account[lanes.QTY, i] == 0.0:
+        if used_up:
+            wanted = 0.0
+        if resting:
+            place_limit(i, wanted, prices[row, CLOSE], open_, order, account, clock, terms)
+            if account[lanes.LIMIT_PRICE, i] != 0.0:
+                rested = True
+                meet_limit(i, bar, half_spread, impact, budget, prices, calendar, finer, account, clock, terms, trades)
+        else:
+            account[lanes.LIMIT_PRICE, i] = 0.0
+            if wanted != 0.0:
+                adverse = prices[bar, HIGH] if wanted > 0.0 else prices[bar, LOW]
+                if abs(open_ / prices[row, CLOSE] - 1.0) > terms[T.COLLAR]:
+                    clock[lanes.REFUSED, i] += 1
+                else:
+                    first_price = arrival_price(open_, adverse, terms[T.LATENCY])
+                    budget -= enter_at_market(
+                        i, bar, open_, first_price, half_spread, impact, budget, order, account, clock, terms
+                    )
+    # A limit entry has met the rest of its bar already, from the moment of its fill.
+    if account[lanes.QTY, i] != 0.0 and not rested:
+        meet_bracket(
+            i, bar, first_price, half_spread, impact, budget, prices, calendar, finer, account, clock, terms, trades
+        )
+    ruined = mark_account(i, bar, close, half_spread, impact, account, clock, terms, trades)
     if account[lanes.QTY, i] != 0.0:
-        side = side_of(account[lanes.QTY, i])
-        take_profit, stop_loss = account[lanes.TAKE_PROFIT, i], account[lanes.STOP_LOSS, i]
-        reason, mid, both = bracket_exit(side, open_, high, low, take_profit, stop_loss)
-        if reason != lanes.NO_EXIT:
-            clock[lanes.AMBIGUOUS, i] += both
-            held = bar - clock[lanes.ENTRY_ROW, i] + 1
-            close_position(i, bar, held, mid, reason, account, clock, terms, trades)
-    ruined = mark_account(i, bar, close, account, clock, terms, trades)
+        # In the bar of a limit entry's fill only the close is known to have come after it.
+        high, low = (close, close) if rested else (prices[bar, HIGH], prices[bar, LOW])
+        move_stop(i, high, low, account, terms)
+    if guarded:
+        end_bar(i, bar, prices[bar, HIGH], prices[bar, LOW], account, clock, terms)
     finished = bar >= clock[lanes.LAST_ROW, i] and not ruined
     clock[lanes.ROW, i] = bar
     clock[lanes.TERMINATED, i] = ruined
     clock[lanes.TRUNCATED, i] = finished
     return ruined or finished
-
-
-@inlined
-def _observe_lane(
-    i: int,
-    account: np.ndarray,
-    clock: np.ndarray,
-    prices: np.ndarray,
-    features: np.ndarray,
-    terms: np.ndarray,
-    observation: np.ndarray,
-) -> None:
-    """Write lane i's market row and, after it, `observation.ACCOUNT_COLUMNS` in their order."""
-    row = clock[lanes.ROW, i]
-    width = features.shape[1]
-    source = np.uint64(row)  # unsigned: without a wraparound check the copy vectorises
-    for j in range(np.uint64(width)):
-        observation[j] = features[source, j]
-    close = prices[row, 3]
-    equity = account[lanes.EQUITY, i]
-    side, exposure, unrealised, to_take_profit, to_stop, held = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    quantity = account[lanes.QTY, i]
-    if quantity != 0.0:
-        side = side_of(quantity)
-        per_unit = 1.0 / account[lanes.RISK_UNIT, i]
-        exposure = side * quantity * close / (equity * terms[lanes.LEVERAGE])
-        unrealised = side * (close - account[lanes.ENTRY_PRICE, i]) * per_unit
-        to_take_profit = side * (account[lanes.TAKE_PROFIT, i] - close) * per_unit
-        to_stop = side * (close - account[lanes.STOP_LOSS, i]) * per_unit
-        held = (row - clock[lanes.ENTRY_ROW, i] + 1) / account[lanes.TTL, i]
-    observation[width] = side
-    observation[width + 1] = _bounded(exposure)
-    observation[width + 2] = _bounded(unrealised)
-    observation[width + 3] = _bounded(to_take_profit if to_take_profit < np.inf else 0.0)
-    observation[width + 4] = _bounded(to_stop if to_stop < np.inf else 0.0)
-    observation[width + 5] = held
-    observation[width + 6] = _bounded(account[lanes.LOG_EQUITY, i] - account[lanes.LOG_INITIAL, i])
-    observation[width + 7] = _bounded(1.0 - equity / account[lanes.PEAK, i])
-    observation[width + 8] = _bounded((account[lanes.LOG_EQUITY, i] / _LN_10 - 3.5) / 1.5)
-
-
-@inlined
-def _bounded(value: float) -> float:
-    return min(max(value, -ACCOUNT_BOUND), ACCOUNT_BOUND)
 
 
 @kernel
@@ -179,7 +190,8 @@ def replay_orders(
     account: np.ndarray,
     clock: np.ndarray,
     prices: np.ndarray,
-    tradable: np.ndarray,
+    calendar: np.ndarray,
+    finer: np.ndarray,
     features: np.ndarray,
     terms: np.ndarray,
     orders: np.ndarray,
@@ -188,12 +200,12 @@ def replay_orders(
     equity: np.ndarray,
     position: np.ndarray,
 ) -> None:
-    """`step_lanes` for each of S rows of `orders` (S, N, 4); `equity` and `position` (S, N) take every close.
+    """`step_lanes` for each of S rows of `orders` (S, N, 5); `equity` and `position` (S, N) take every close.
 
-    `unwatched` is an empty float32 (0, C + 9): a replay looks at no observations.
+    `unwatched` is an empty float32 (0, C + A): a replay looks at no observations.
     """
     for step in range(orders.shape[0]):
-        step_lanes(account, clock, prices, tradable, features, terms, orders[step], unwatched, trades)
+        step_lanes(account, clock, prices, calendar, finer, features, terms, orders[step], unwatched, trades)
         for i in range(equity.shape[1]):
             equity[step, i] = account[lanes.EQUITY, i]
             position[step, i] = account[lanes.QTY, i]
@@ -208,5 +220,10 @@ def close_lanes(
         if account[lanes.QTY, i] != 0.0:
             row = clock[lanes.ROW, i]
             held = row - clock[lanes.ENTRY_ROW, i] + 1
-            close_position(i, row, held, prices[row, 3], lanes.BY_END, account, clock, terms, trades)
-            mark_account(i, row, prices[row, 3], account, clock, terms, trades)
+            close, half_spread, impact = prices[row, CLOSE], prices[row, HALF_SPREAD], prices[row, IMPACT]
+            if not half_spread >= 0.0:
+                half_spread = terms[T.HALF_SPREAD]
+            close_position(
+                i, row, held, close, close, half_spread, impact, np.inf, lanes.BY_END, account, clock, terms, trades
+            )
+            mark_account(i, row, close, half_spread, impact, account, clock, terms, trades)

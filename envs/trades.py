@@ -11,19 +11,25 @@ TRADE_SCHEMA = pa.schema(
     [
         ("lane", pa.int32()),
         ("side", pa.int8()),  # +1 long, -1 short
-        ("qty", pa.float64()),  # base units, positive
+        ("qty", pa.float64()),  # units of the contract, positive; a position that leaves in parts gives a row for each
         ("entry_time_ms", pa.int64()),  # open of the bar of entry; the fill is at that open
-        ("entry_price", pa.float64()),  # half-spread included
+        ("entry_price", pa.float64()),  # every cost of the fill included
         ("exit_time_ms", pa.int64()),  # open of the bar of exit; the fill is somewhere in that bar
-        ("exit_price", pa.float64()),  # half-spread included
+        ("exit_price", pa.float64()),  # every cost of the fill included
         ("exit_reason", pa.dictionary(pa.int8(), pa.string())),  # see lanes.EXIT_REASONS
-        ("gross_pnl", pa.float64()),  # before half-spreads and fees, quote units
-        ("fees", pa.float64()),  # entry and exit
-        ("spread_cost", pa.float64()),  # entry and exit
-        ("net_pnl", pa.float64()),  # gross_pnl - fees - spread_cost
+        ("gross_pnl", pa.float64()),  # before any cost, settlement currency
+        ("fees", pa.float64()),  # entry and exit, for the quantity that left
+        ("spread_cost", pa.float64()),  # likewise
+        ("impact_cost", pa.float64()),  # likewise: market impact and latency
+        ("funding", pa.float64()),  # paid while it was held (negative: received)
+        ("net_pnl", pa.float64()),  # gross_pnl - fees - spread_cost - impact_cost - funding
         ("bars_held", pa.int64()),  # bars the position was open in
     ]
 )
+
+
+MONEY = (lanes.GROSS_PNL, lanes.TRADE_FEES, lanes.TRADE_SPREAD, lanes.TRADE_IMPACT, lanes.TRADE_FUNDING)
+"""Columns of a record that make up its net result: the first less the others."""
 
 
 class TradeLog:
@@ -52,7 +58,7 @@ class TradeLog:
         order = np.lexsort((lane, records[:, lanes.EXIT_BAR]))
         records, lane = records[order], lane[order]
         entry, exit_ = (records[:, column].astype(np.int64) for column in (lanes.ENTRY_BAR, lanes.EXIT_BAR))
-        gross, fees, spread = (records[:, c] for c in (lanes.GROSS_PNL, lanes.TRADE_FEES, lanes.TRADE_SPREAD))
+        gross, fees, spread, impact, funding = (records[:, column] for column in MONEY)
         reasons = pa.DictionaryArray.from_arrays(
             pa.array(records[:, lanes.REASON].astype(np.int8)), pa.array(EXIT_REASONS)
         )
@@ -68,7 +74,9 @@ class TradeLog:
             gross,
             fees,
             spread,
-            gross - fees - spread,
+            impact,
+            funding,
+            gross - fees - spread - impact - funding,
             records[:, lanes.HELD].astype(np.int64),
         ]
         return pa.table(columns, schema=TRADE_SCHEMA)

@@ -18,16 +18,19 @@ from envs.demo import demo_market
 from envs.episodes import EpisodeStarter, episode_statistics
 from envs.lanes import FIRST_ROW, INITIAL
 from envs.market import Market, MarketSource, open_market
+from envs.masks import action_masks
 from envs.observation import observation_columns, observation_space
 
 
 class _Block:
     """The lanes of one market: every M-th lane of the env, as a slice."""
 
-    def __init__(self, market: Market, config: MarketConfig, lanes: slice, num_envs: int, width: int) -> None:
+    def __init__(
+        self, open_batch: type[LaneBatch], market: Market, config: MarketConfig, lanes: slice, num_envs: int, width: int
+    ) -> None:
         numbers = np.arange(num_envs)[lanes]
         self.lanes = lanes
-        self.batch = LaneBatch(market, config, len(numbers))
+        self.batch = open_batch(market, config, len(numbers))
         self.starter = EpisodeStarter(market, config, self.batch.state, numbers)
         self.orders = np.zeros((len(numbers), ORDER_WIDTH))
         self.observations = np.zeros((len(numbers), width), dtype=np.float32)
@@ -46,6 +49,7 @@ class ScalpingVectorEnv(VectorEnv):
     """
 
     metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP, "render_modes": []}  # noqa: RUF012
+    batch_type = LaneBatch
 
     def __init__(
         self,
@@ -83,7 +87,7 @@ class ScalpingVectorEnv(VectorEnv):
         self._shape = (num_envs, len(observation_columns(self.markets[0])))
         self._seeded = False
         self._blocks = [
-            _Block(item, self.config, slice(m, None, count), num_envs, self._shape[1])
+            _Block(self.batch_type, item, self.config, slice(m, None, count), num_envs, self._shape[1])
             for m, item in enumerate(self.markets)
         ]
 
@@ -152,6 +156,14 @@ class ScalpingVectorEnv(VectorEnv):
             return self._episode_infos(terminated | truncated)
         return {}
 
+    def action_masks(self) -> np.ndarray:
+        """bool (N, A): which actions can do anything, see `envs.masks.action_masks`."""
+        masks = [action_masks(block.batch, self.config) for block in self._blocks]
+        out = np.empty((self.num_envs, masks[0].shape[1]), dtype=np.bool_)
+        for block, mask in zip(self._blocks, masks, strict=True):
+            out[block.lanes] = mask
+        return out
+
     def get_state(self) -> dict[str, Any]:
         """Copies of everything that the next step depends on besides the markets and the config."""
         return {
@@ -176,11 +188,12 @@ class ScalpingVectorEnv(VectorEnv):
             block.ended = ended
 
     def _episode_infos(self, ended: np.ndarray) -> dict[str, Any]:
-        """The statistics of the lanes in bool `ended` (N,), zero elsewhere, under "episode", and the mask."""
-        episode: dict[str, np.ndarray] = {}
+        """The statistics of the lanes in bool `ended` (N,), zero elsewhere, under "account", and the mask."""
+        account: dict[str, np.ndarray] = {}
         for block in self._blocks:
-            statistics = episode_statistics(block.batch.state, block.batch.market.interval_ms)
+            chosen = np.flatnonzero(ended[block.lanes])
+            statistics = episode_statistics(block.batch.state, block.batch.market.interval_ms, chosen)
             for name, values in statistics.items():
-                column = episode.setdefault(name, np.zeros(self.num_envs, dtype=values.dtype))
-                column[block.lanes] = np.where(ended[block.lanes], values, 0)
-        return {"episode": episode, "_episode": ended}
+                column = account.setdefault(name, np.zeros(self.num_envs, dtype=values.dtype))
+                column[block.lanes][chosen] = values
+        return {"account": account, "_account": ended}

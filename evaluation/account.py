@@ -105,16 +105,24 @@ def carried(own_times: Longs, values: Floats, before: float, times: Longs) -> Fl
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Where the money went, quote units; net = gross - fees - spread."""
+    """Where the money went, settlement currency; net is what is left of gross after all the others."""
 
     gross: float
     fees: float
     spread: float
+    impact: float
+    """Market impact and latency."""
+    funding: float
+
+    @property
+    def paid(self) -> float:
+        """Everything but gross."""
+        return self.fees + self.spread + self.impact + self.funding
 
     @property
     def net(self) -> float:
         """What was left."""
-        return self.gross - self.fees - self.spread
+        return self.gross - self.paid
 
 
 @dataclass(frozen=True)
@@ -155,8 +163,8 @@ class AccountSummary:
 
     @property
     def paid(self) -> float:
-        """Fees and spread as a share of the initial capital."""
-        return (self.costs.fees + self.costs.spread) / self.initial_capital
+        """All costs as a share of the initial capital."""
+        return self.costs.paid / self.initial_capital
 
     @property
     def days(self) -> int:
@@ -204,9 +212,10 @@ def summarise_account(account: Account, interval_ms: int, *, seed: int = 0, resa
         mean_bars_held=float(account.trade_column("bars_held").mean()) if net.size else math.nan,
         exposure=float(account.in_market.mean()),
         costs=Costs(
-            float(account.trade_column("gross_pnl").sum()),
-            float(account.trade_column("fees").sum()),
-            float(account.trade_column("spread_cost").sum()),
+            *(
+                float(account.trade_column(name).sum())
+                for name in ("gross_pnl", "fees", "spread_cost", "impact_cost", "funding")
+            )
         ),
     )
 

@@ -40,7 +40,7 @@ class Baselines:
 def recorded_backtest(
     market: Market, config: MarketConfig, policy: Policy, capital: float | None = None
 ) -> tuple[BacktestResult, Floats]:
-    """Backtest `policy` in one lane; also returns the order rows it gave, float64 (T, 4)."""
+    """Backtest `policy` in one lane; also returns the order rows it gave, float64 (T, 5)."""
     recorder = _Recorder(policy, config, len(market))
     result = Backtest(market, config, None if capital is None else (capital,)).run(recorder)
     return result, recorder.orders
@@ -94,7 +94,7 @@ def run_baselines(
 
 
 def _always(side: float, rows: int) -> Floats:
-    """Order rows that want one side throughout, without barriers: float64 (rows, 1, 4)."""
+    """Order rows that want one side throughout, without barriers: float64 (rows, 1, 5)."""
     orders = np.full((rows, 1, ORDER_WIDTH), np.inf)
     orders[:, 0, 0] = side
     return orders

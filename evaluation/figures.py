@@ -106,8 +106,11 @@ def outcome_figure(bps: Floats, mean: float) -> Figure:
 
 
 def waterfall_figure(costs: Costs, capital: float) -> Figure:
-    """From gross profit over fees and spread to what was left, in per cent of the initial capital."""
-    steps = [("Gross", costs.gross), ("Fees", -costs.fees), ("Spread", -costs.spread), ("Net", costs.net)]
+    """From gross profit over every cost to what was left, in per cent of the initial capital."""
+    steps = [("Gross", costs.gross), ("Fees", -costs.fees), ("Spread", -costs.spread), ("Impact", -costs.impact)]
+    if costs.funding != 0.0:
+        steps.append(("Funding", -costs.funding))
+    steps.append(("Net", costs.net))
     tops, bottoms, level = [], [], 0.0
     for name, amount in steps:
         start = 0.0 if name in ("Gross", "Net") else level
@@ -116,14 +119,14 @@ def waterfall_figure(costs: Costs, capital: float) -> Figure:
         tops.append(max(start, level) / capital)
     low, high = padded([np.array(bottoms), np.array(tops)], 0.12, include=0.0)
     words = ", ".join(f"{name.lower()} {amount / capital:+.2%}" for name, amount in steps)
-    plot = Plot((0.0, 4.0), (low, high), 200, f"In per cent of the initial capital: {words}")
+    plot = Plot((0.0, float(len(steps))), (low, high), 200, f"In per cent of the initial capital: {words}")
     plot.y_ticks = percent_ticks(low, high, 4)
     plot.x_ticks = [(k + 0.5, f"{name}\n{percent(amount / capital)}") for k, (name, amount) in enumerate(steps)]
     for k, (name, amount) in enumerate(steps):
         css = ("gain" if amount >= 0 else "loss") if name in ("Gross", "Net") else "cost"
         left, right = np.array([k + 0.18]), np.array([k + 0.82])
         plot.boxes(left, np.array([bottoms[k]]), right, np.array([tops[k]]), f"{css} solid")
-    plot.line(np.array([0.0, 4.0]), np.zeros(2), "flat")
+    plot.line(np.array([0.0, float(len(steps))]), np.zeros(2), "flat")
     return Figure(plot.render("labelled"))
 
 

@@ -2,9 +2,10 @@
 
 Nobody can trade so; the bound says how much there was to be had, and a policy's share of it. It is exact for positions
 of -1, 0 and +1 times the leverage cap (0 and +1 where shorts are not possible) changed at bar opens with the market's
-fees and half-spread. Smaller positions cannot beat it, because equity after a trade is linear in its size. Lot
-rounding, time-outs and stop-outs are left out, which only raises it. A take-profit inside a bar can be filled better
-than any open and pays the maker fee: a policy that lives on those could in principle exceed the bound.
+fees and half-spread. Smaller positions cannot beat it, because equity after a trade is linear in its size. Impact,
+latency, the participation cap, lot rounding, time-outs and stop-outs are left out, which only raises it; funding is
+left out too, and whoever receives it could beat the bound by as much. A take-profit inside a bar can be filled better
+than any open and pays the maker fee: a policy that lives on those could in principle exceed it.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ class Foresight:
     """+1 or -1, int64 (N,)."""
 
     def orders(self, rows: int) -> Floats:
-        """The trades as order rows, float64 (rows, 1, 4), for `Backtest.replay`: no bracket, no time-out."""
-        orders = np.full((rows, 1, 4), np.inf)
+        """The trades as order rows, float64 (rows, 1, 5), for `Backtest.replay`: no bracket, no time-out."""
+        orders = np.full((rows, 1, 5), np.inf)
         orders[:, 0, 0] = 0.0
         for entry, stop, side in zip(self.entry, self.exit, self.side, strict=True):
             orders[entry - 1 : stop - 1, 0, 0] = side

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs import lanes
+from envs.actions import ORDER_WIDTH
 from envs.batch import LaneBatch
 from envs.config import MarketConfig
 from envs.kernel import close_lanes, open_lanes
@@ -21,7 +22,7 @@ def open_accounts(
     batch = LaneBatch(market, config, count)
     unwatched = np.empty((0, len(observation_columns(market))), dtype=np.float32)
     open_lanes(batch.state.account, batch.state.clock, np.full(count, capital), 0, len(market) - 1)
-    batch.step(np.zeros((count, 4)), unwatched)
+    batch.step(np.zeros((count, ORDER_WIDTH)), unwatched)
     return batch, unwatched
 
 

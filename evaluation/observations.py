@@ -10,8 +10,8 @@ from data_pipeline.errors import InputError
 from data_pipeline.files import write_json
 from envs.config import MarketConfig
 from envs.fills import order_quantity
-from envs.lanes import trading_terms
 from envs.market import Market
+from envs.terms import TAKER_FEE, trading_terms
 from evaluation.dataset import INTERVAL_MS, SymbolRows
 from features.scaling import Scaler
 from supervised.observation import observation_rows
@@ -46,7 +46,7 @@ def check_capital(symbol: SymbolRows, config: MarketConfig) -> None:
     price = float(np.median(symbol.bars.close[symbol.split.validation :]))
     capital = config.capital_range[0]
     terms = trading_terms(symbol.instrument, config)
-    if order_quantity(capital, 1.0, price, terms) == 0.0:
+    if order_quantity(capital, 1.0, price, terms[TAKER_FEE], np.inf, terms) == 0.0:
         rules = symbol.instrument
         smallest = max(rules.min_notional, rules.lot_step * price)
         raise InputError(

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from envs import lanes
+from envs.actions import ORDER_WIDTH
 from envs.backtest import BacktestResult
 from envs.compiled import inlined, kernel
 from envs.config import MarketConfig
@@ -58,7 +59,7 @@ def random_entries(
 ) -> RandomEntries:
     """Trade `accounts` random accounts on `market` by the market's own step.
 
-    `result` is the policy's backtest on the same market and terms (one lane), `orders` float64 (T, 4) its order rows
+    `result` is the policy's backtest on the same market and terms (one lane), `orders` float64 (T, 5) its order rows
     (`recorded_backtest` gives both).
     """
     capital = float(result.initial_capital[0])
@@ -79,17 +80,19 @@ def random_entries(
         state.account,
         state.clock,
         market.prices,
-        market.tradable,
+        market.calendar,
+        market.finer,
         market.observations,
         batch.terms,
         unwatched,
         state.trades,
+        market.tradable,
         np.ascontiguousarray(orders[entry_row - 1]),
         deck,
         intended,
         rng.random((accounts, count)),
         float(np.count_nonzero(result.position[:, 0])) / max(count, 1),
-        np.zeros((accounts, 4)),
+        np.zeros((accounts, ORDER_WIDTH)),
         np.zeros(accounts, dtype=np.int64),
         np.empty(accounts, dtype=np.int64),
         kept,
@@ -139,11 +142,13 @@ def _trade_at_random(
     account: Floats,
     clock: Longs,
     prices: Floats,
-    tradable: NDArray[np.bool_],
+    calendar: Floats,
+    finer: Floats,
     features: NDArray[np.float32],
     terms: Floats,
     unwatched: NDArray[np.float32],
     trades: Floats,
+    tradable: NDArray[np.bool_],
     plans: Floats,
     deck: Longs,
     intended: Longs,
@@ -157,12 +162,12 @@ def _trade_at_random(
 ) -> None:
     """Move all accounts over the whole market, each dealing its own deck of trades.
 
-    plans     float64 (N, 4), the order row of each trade
+    plans     float64 (N, 5), the order row of each trade
     deck      int64 (K, N), the order in which each account makes them
     intended  int64 (K, N), bars it means to hold the k-th of its deck
     chance    float64 (K, N) in [0, 1), what its waits are made from
     mean_held closes that a trade is held through on average: what the trades still to come will need
-    orders    float64 (K, 4), scratch
+    orders    float64 (K, 5), scratch
     dealt     int64 (K,), zeros: trades made so far
     entering  int64 (K,), scratch: row whose close gives the next order, -1 while a trade runs
     kept      int64 (S,) rows whose equity is written to `equity` (S, K)
@@ -193,7 +198,7 @@ def _trade_at_random(
                 _copy_order(plans, deck[i, k], orders, i)
                 dealt[i] = k + 1
                 entering[i] = -1
-        step_lanes(account, clock, prices, tradable, features, terms, orders, unwatched, trades)
+        step_lanes(account, clock, prices, calendar, finer, features, terms, orders, unwatched, trades)
         if sample < len(kept) and kept[sample] == row + 1:
             for i in range(accounts):
                 equity[sample, i] = account[lanes.EQUITY, i]

@@ -107,7 +107,8 @@ def candidate_returns(tried: Sequence[Candidate], market: Market, config: Market
         state.account,
         state.clock,
         market.prices,
-        market.tradable,
+        market.calendar,
+        market.finer,
         market.observations,
         batch.terms,
         unwatched,
@@ -125,7 +126,8 @@ def _follow_thresholds(
     account: Floats,
     clock: Longs,
     prices: Floats,
-    tradable: NDArray[np.bool_],
+    calendar: Floats,
+    finer: Floats,
     features: NDArray[np.float32],
     terms: Floats,
     unwatched: NDArray[np.float32],
@@ -149,4 +151,4 @@ def _follow_thresholds(
             choice = 1 if side > 0.0 else 2 if side < 0.0 else 0
             for column in range(sides.shape[1]):
                 orders[i, column] = sides[choice, column]
-        step_lanes(account, clock, prices, tradable, features, terms, orders, unwatched, trades)
+        step_lanes(account, clock, prices, calendar, finer, features, terms, orders, unwatched, trades)

@@ -16,15 +16,16 @@ from numpy.typing import NDArray
 from data_pipeline.instruments import Instrument
 from envs import lanes
 from envs.batch import LaneBatch
+from envs.columns import CALENDAR_COLUMNS, CLOSE, FINER_COLUMNS, PRICE_COLUMNS, VOLUME
 from envs.config import MarketConfig
+from envs.costs import ImpactModel, TradingCosts
 from envs.kernel import open_lanes
 from envs.market import Market
 from envs.observation import observation_columns
+from envs.trades import MONEY
 from live.feed import ClosedBar, bar_block
 
 NEVER = np.iinfo(np.int64).max
-MOST_TRADES = 2
-"""A lane closes at most this many trades in one bar: one at its open, one inside."""
 _ROW_NUMBERS = [lanes.ROW, lanes.FIRST_ROW, lanes.ENTRY_ROW]
 
 
@@ -37,7 +38,7 @@ class Fill:
     """+1 the position is long, -1 it is short."""
     qty: float
     price: float
-    """Half-spread included."""
+    """Every cost of the fill included."""
     reason: str
     """Why a position was left (`envs.lanes.EXIT_REASONS`); "signal" for an entry."""
 
@@ -63,35 +64,58 @@ class PaperAccount:
     ) -> None:
         self._instrument, self._columns, self._interval_ms = instrument, columns, interval_ms
         self._last: tuple[ClosedBar, NDArray[np.float32]] | None = None
+        self._impact = ImpactModel(interval_ms)
+        self._coefficients = np.zeros(2)  # of the last bar and the new one
+        self._recalled_ms = 0
         no_bars = Market(
             symbol=instrument.symbol,
             instrument=instrument,
             interval_ms=interval_ms,
             open_time_ms=np.empty(0),
-            prices=np.empty((0, 5)),
+            prices=np.empty((0, PRICE_COLUMNS)),
+            calendar=np.empty((0, CALENDAR_COLUMNS)),
+            finer=np.empty((0, FINER_COLUMNS)),
             observations=np.empty((0, len(columns))),
             columns=columns,
-            tradable=np.empty(0),
             segment_stop=np.empty(0),
         )
-        self._batch = LaneBatch(no_bars, config, 1, trade_slots=MOST_TRADES)
+        self._batch = LaneBatch(no_bars, config, 1, trade_slots=lanes.EXITS_PER_BAR)
         self._observation = np.zeros((1, len(observation_columns(no_bars))), dtype=np.float32)
         state = self._batch.state
         open_lanes(state.account, state.clock, np.array([capital]), 0, NEVER)
 
+    def recall(self, market: Market, before_ms: int) -> None:
+        """Learn the usual volatility and volume from the rows of `market` that opened before `before_ms`."""
+        known = int(np.searchsorted(market.open_time_ms, before_ms))
+        prices = market.prices[:known]
+        coefficients = self._impact.update(market.open_time_ms[:known], prices[:, CLOSE], prices[:, VOLUME])
+        if known:
+            self._coefficients[:] = coefficients[-1]
+            self._recalled_ms = int(market.open_time_ms[known - 1])
+
     def step(self, bar: ClosedBar, row: NDArray[np.float32], order: NDArray[np.float64]) -> Moved:
-        """Fill `order` (1, 4), decided at the last close, in `bar`, by the rules of docs/fills.md.
+        """Fill `order` (1, 5), decided at the last close, in `bar`, by the rules of docs/fills.md.
 
         `row`: float32 (C,), the market's columns known at the close of `bar`, NaN where missing.
         """
         last, self._last = self._last, (bar, row)
+        before_ms = self._recalled_ms if last is None else last[0].open_time_ms
+        follows = bar.open_time_ms - before_ms == self._interval_ms
+        time, close, volume = (np.array([value]) for value in (bar.open_time_ms, bar.close, bar.volume))
+        self._coefficients[0] = self._coefficients[1]
+        self._coefficients[1] = self._impact.update(time, close, volume, first=follows)[0]
         if last is None:
             return Moved(None)
         before, known = last
         times = np.array([before.open_time_ms, bar.open_time_ms])
         bars = bar_block(times, np.stack([before.row(), bar.row()]))
         self._batch.market = Market.build(
-            bars, np.stack([known, row]), self._columns, self._instrument, self._interval_ms
+            bars,
+            np.stack([known, row]),
+            self._columns,
+            self._instrument,
+            self._interval_ms,
+            costs=TradingCosts(impact=self._coefficients.copy()),
         )
         clock = self._batch.state.clock
         if clock[lanes.PHASE, 0] == lanes.FRESH:
@@ -116,6 +140,8 @@ class PaperAccount:
         return {
             "account": self._batch.state.account,
             "clock": self._batch.state.clock,
+            "impact": self._impact.state,
+            "coefficients": self._coefficients,
             "last_time": np.array([bar.open_time_ms for bar, _ in seen], dtype=np.int64),
             "last_bar": np.array([bar.row() for bar, _ in seen]).reshape(-1, 9),
             "last_row": np.array([row for _, row in seen], dtype=np.float32).reshape(-1, len(self._columns)),
@@ -125,6 +151,8 @@ class PaperAccount:
         """Go on from `state`."""
         self._batch.state.account[:] = state["account"]
         self._batch.state.clock[:] = state["clock"]
+        self._impact.state[:] = state["impact"]
+        self._coefficients[:] = state["coefficients"]
         for time, bar, row in zip(state["last_time"], state["last_bar"], state["last_row"], strict=True):
             self._last = ClosedBar.from_row(time, bar), row
 
@@ -134,7 +162,7 @@ class PaperAccount:
         trades: list[dict[str, Any]] = []
         ring = self._batch.state.trades[0]
         for number in range(closed, self.count(lanes.TRADES)):
-            record = ring[number % MOST_TRADES]
+            record = ring[number % lanes.EXITS_PER_BAR]
             side, qty = int(record[lanes.SIDE]), float(record[lanes.SIZE])
             if record[lanes.ENTRY_BAR] == 1:
                 fills.append(Fill("entry", side, qty, float(record[lanes.ENTRY_FILL]), "signal"))
@@ -149,7 +177,7 @@ class PaperAccount:
         entry = int(record[lanes.ENTRY_BAR])
         # A position never outlives the first open after a gap, so every bar from its entry to row 0 was there.
         entry_time = times[1] if entry == 1 else times[0] + entry * self._interval_ms
-        gross, fees, spread = (float(record[c]) for c in (lanes.GROSS_PNL, lanes.TRADE_FEES, lanes.TRADE_SPREAD))
+        gross, fees, spread, impact, funding = (float(record[column]) for column in MONEY)
         return {
             "side": int(record[lanes.SIDE]),
             "qty": float(record[lanes.SIZE]),
@@ -161,6 +189,8 @@ class PaperAccount:
             "gross_pnl": gross,
             "fees": fees,
             "spread_cost": spread,
-            "net_pnl": gross - fees - spread,
+            "impact_cost": impact,
+            "funding": funding,
+            "net_pnl": gross - fees - spread - impact - funding,
             "bars_held": int(record[lanes.HELD]),
         }

@@ -39,6 +39,8 @@ class Decision:
     take_profit_bps: float | None
     stop_loss_bps: float | None
     ttl_bars: float | None
+    limit_offset_bps: float | None
+    """Distance of a limit entry behind the last close; None where entries are market orders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,8 @@ class PaperSession:
                 remedy="give the time at which the bar opens",
             )
         last = self._stream.last_time
+        if last is None:
+            self.account.recall(self.run.market, bar.open_time_ms)
         features = self._stream.update(bar.open_time_ms, bar.row())
         probabilities = self.predictor.update(bar, features)
         row = self.run.scaler.transform(observation_rows(features[None], probabilities[None]))[0]
@@ -214,7 +218,7 @@ class PaperSession:
 
 def _decision(order: NDArray[np.float64]) -> Decision:
     target, *limits = (float(value) for value in order)
-    return Decision(target, *(value if 0.0 < value < np.inf else None for value in limits))
+    return Decision(target, *(value if np.isfinite(value) else None for value in limits))
 
 
 def _bytes(data: bytes) -> NDArray[np.uint8]:

@@ -11,11 +11,13 @@ from data_pipeline.schema import iso_time
 from envs import lanes
 from live.session import PaperSession, Step
 
+COSTS = {"fees": "fees", "spread_cost": "half-spread", "impact_cost": "impact"}
+"""Keys of the summary and what they are called."""
 SYNTHETIC, REHEARSAL, RUINED = "SYNTHETIC", "REHEARSAL", "RUINED"
 
 
 def session_summary(session: PaperSession, *, synthetic: bool, bus_lost: int = 0) -> dict[str, Any]:
-    """The session so far, in JSON types. Money in quote units, net of fees and half-spread."""
+    """The session so far, in JSON types. Money in quote units, net of all costs."""
     account, counts = session.account, session.counts
     equity, trades = account.money(lanes.EQUITY), account.count(lanes.TRADES)
     return {
@@ -37,6 +39,7 @@ def session_summary(session: PaperSession, *, synthetic: bool, bus_lost: int = 0
         "win_rate": account.count(lanes.WINS) / trades if trades else None,
         "fees": account.money(lanes.FEES),
         "spread_cost": account.money(lanes.SPREAD_COST),
+        "impact_cost": account.money(lanes.IMPACT_COST),
         "entries_refused": account.count(lanes.REFUSED),
         "ruined": account.count(lanes.PHASE) == lanes.HALTED,
         "steps_lost_by_the_bus": bus_lost,
@@ -81,7 +84,7 @@ def summary_table(summary: dict[str, Any]) -> Table:
         ("Net return", f"{summary['net_return']:+.2%} (market {summary['market_return']:+.2%})"),
         ("Largest drawdown", f"{summary['max_drawdown']:.2%}"),
         ("Trades", f"{summary['trades']:,}, {win_rate} won, {summary['entries_refused']:,} entries refused"),
-        ("Costs", f"fees {summary['fees']:,.2f}, half-spread {summary['spread_cost']:,.2f}"),
+        ("Costs", ", ".join(f"{word} {summary[name]:,.2f}" for name, word in COSTS.items())),
         ("Open position", f"{summary['position']:+g}"),
     ):
         table.add_row(name, value)

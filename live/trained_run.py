@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from agents.checkpoints import POLICY_WEIGHTS, checkpoint_of
 from agents.policy import TrainedPolicy, load_policy
@@ -40,10 +39,15 @@ class TrainedRun:
     """Of the observation columns."""
     policy: Policy
     config: MarketConfig
-    known_until_ms: int
-    """Open time of the last bar that the run has seen; a session on bars up to it is a rehearsal, not evidence."""
+    market: Market
+    """What the run saw. A session on bars up to its last is a rehearsal, not evidence."""
     identity: dict[str, str]
     """What tells this run's models and policy from any other's."""
+
+    @property
+    def known_until_ms(self) -> int:
+        """Open time of the last bar that the run has seen."""
+        return int(self.market.open_time_ms[-1])
 
     def __post_init__(self) -> None:
         members = tuple(self.fold.models)
@@ -90,7 +94,7 @@ def load_run(path: Path, *, symbol: str | None = None, policy: Path | None = Non
         scaler=_load_scaler(market_folder / SCALER),
         policy=trained,
         config=market_rules(trained, str(policy_path)),
-        known_until_ms=int(market.open_time_ms[-1]),
+        market=market,
         identity={
             "symbol": market.symbol,
             "models": fold.config_hash,
@@ -102,13 +106,10 @@ def load_run(path: Path, *, symbol: str | None = None, policy: Path | None = Non
 
 def market_rules(policy: TrainedPolicy, where: str) -> MarketConfig:
     """The rules that a policy was trained under. Raises InputError for rules that this version does not know."""
-    known: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in policy.spec.market.items()
-    }
-    unknown = sorted(known.keys() - {field.name for field in fields(MarketConfig)})
+    unknown = sorted(policy.spec.market.keys() - {field.name for field in fields(MarketConfig)})
     if unknown:
         raise InputError(f"rule {unknown[0]!r} of its market is unknown", where=where, remedy="train the policy again")
-    return MarketConfig(**known)
+    return MarketConfig.from_dict(policy.spec.market)
 
 
 def _symbol_folder(path: Path, symbol: str | None) -> Path:

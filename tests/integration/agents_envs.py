@@ -38,7 +38,7 @@ class Lanes(VectorEnv):
         self.age[self.ended] = 0
         self.begin(self.ended)
         self.ended = self.age >= self.episode
-        infos = {"episode": {"twice_the_age": 2.0 * self.age}, "_episode": self.ended} if self.ended.any() else {}
+        infos = {"account": {"twice_the_age": 2.0 * self.age}, "_account": self.ended} if self.ended.any() else {}
         return self.observe(), rewards, np.zeros(self.num_envs, np.bool_), self.ended.copy(), infos
 
     def begin(self, which: np.ndarray) -> None:

@@ -111,8 +111,8 @@ def test_the_sentinel_sees_a_leak(tmp_path: Path) -> None:
     market = signal_market(10, 0, "no_edge")
     config = replace(MarketConfig(), half_spread_bps=0.0)
     ahead = np.sign(np.append(np.diff(market.prices[:, 0]), 0.0))
-    orders = np.empty((len(market), 1, 4))
+    orders = np.full((len(market), 1, 5), np.inf)
     orders[..., 0] = np.append(ahead[1:], 0.0)[:, None]
-    orders[..., 1:] = (30.0, 20.0, 60.0)
+    orders[..., 1:4] = (30.0, 20.0, 60.0)
     gross = Backtest(market, config).replay(orders).trades["gross_pnl"].to_numpy()
     assert stats.ttest_1samp(gross, 0.0, alternative="greater").pvalue < FALSE_ALARM

@@ -9,14 +9,21 @@ import pytest
 
 from envs.actions import ActionDecoder
 from envs.backtest import Backtest
-from envs.config import MarketConfig
+from envs.config import MarketConfig, RiskLimits
 from envs.env import ScalpingEnv
 from envs.lanes import LaneState
 from envs.market import Market
 from envs.vector_env import ScalpingVectorEnv
-from tests.market_tools import random_market
+from tests.market_tools import random_market, rich_market
 
 MODES = ("discrete", "multi_discrete", "continuous")
+RISK = RiskLimits(daily_loss=0.05, drawdown=0.2, losing_streak=6, cool_down_bars=9, volatility_multiple=6.0)
+RULES: dict[str, dict] = {
+    "market orders": {},
+    "limit orders": {"limit_offset_bps": 3.0, "limit_ttl_bars": 3.0, "both_touched": "target_first"},
+    "breakers": {"risk": RISK, "trailing_bps": 15.0, "break_even_bps": 8.0, "latency_ms": 800.0},
+}
+every_rule = pytest.mark.parametrize("rules", RULES)
 
 
 def sticky_actions(env: ScalpingVectorEnv | ScalpingEnv, steps: int, seed: int) -> np.ndarray:
@@ -44,11 +51,17 @@ def assert_same(first: tuple[np.ndarray, ...], second: tuple[np.ndarray, ...]) -
         np.testing.assert_array_equal(a, b)
 
 
+@every_rule
 @pytest.mark.parametrize("mode", MODES)
-def test_scalar_env_is_lane_zero_of_the_vector_env(mode: str) -> None:
-    market = random_market(1, 900)
+def test_scalar_env_is_lane_zero_of_the_vector_env(mode: str, rules: str) -> None:
+    market = rich_market(1, 900)
     config = MarketConfig(
-        action_mode=mode, episode_bars=120, min_episode_bars=20, initial_capital=(80.0, 1e5), stop_out_fraction=0.985
+        action_mode=mode,
+        episode_bars=120,
+        min_episode_bars=20,
+        initial_capital=(80.0, 1e5),
+        stop_out_fraction=0.985,
+        **RULES[rules],
     )
     scalar, vector = ScalpingEnv(market, config), ScalpingVectorEnv(3, market, config)
     actions = sticky_actions(vector, 1_500, 3)
@@ -69,15 +82,18 @@ def test_scalar_env_is_lane_zero_of_the_vector_env(mode: str) -> None:
         endings["terminated"] += over
         endings["truncated"] += cut
         if ended:
-            assert infos["_episode"][0]
-            assert info["episode"] == {name: values[0] for name, values in infos["episode"].items()}
+            assert infos["_account"][0]
+            assert info["account"] == {name: values[0] for name, values in infos["account"].items()}
     assert min(endings.values()) > 0
 
 
+@every_rule
 @pytest.mark.parametrize("mode", MODES)
-def test_a_lane_is_the_same_in_any_batch(mode: str) -> None:
-    markets = [random_market(seed, 700) for seed in (2, 3)]
-    config = MarketConfig(action_mode=mode, episode_bars=60, min_episode_bars=20, initial_capital=(80.0, 1e5))
+def test_a_lane_is_the_same_in_any_batch(mode: str, rules: str) -> None:
+    markets = [rich_market(seed, 700) for seed in (2, 3)]
+    config = MarketConfig(
+        action_mode=mode, episode_bars=60, min_episode_bars=20, initial_capital=(80.0, 1e5), **RULES[rules]
+    )
     wide = ScalpingVectorEnv(16, markets, config)
     narrow = ScalpingVectorEnv(6, markets, config)
     actions = sticky_actions(wide, 300, 5)
@@ -109,14 +125,15 @@ class Scripted:
         return self.actions[len(self.seen) - 1]
 
 
+@every_rule
 @pytest.mark.parametrize("mode", MODES)
-def test_backtest_replay_and_env_agree_step_by_step(mode: str) -> None:
-    market = random_market(4, 500, holes=False)
+def test_backtest_replay_and_env_agree_step_by_step(mode: str, rules: str) -> None:
+    market = rich_market(4, 500, holes=False)
     capitals = (10_000.0, 150.0)
-    config = MarketConfig(action_mode=mode, episode_bars=len(market), stop_out_fraction=0.01)
+    config = MarketConfig(action_mode=mode, episode_bars=len(market), stop_out_fraction=0.01, **RULES[rules])
     env = ScalpingVectorEnv(2, market, config)
     actions = sticky_actions(env, len(market), 9)
-    orders = np.zeros((len(market), 2, 4))
+    orders = np.full((len(market), 2, 5), np.inf)
     decoder = ActionDecoder(config)
     for t in range(len(market)):
         decoder.decode(decoder.as_batch(actions[t], 2), orders[t])
@@ -141,15 +158,15 @@ def test_backtest_replay_and_env_agree_step_by_step(mode: str) -> None:
             assert truncated == (t == len(market) - 2)
             if not truncated:
                 assert log_equity == pytest.approx(np.log(run.equity[t + 1, lane]), abs=1e-11)
-        open_value = info["episode"]["equity"] - run.equity[-1, lane]
+        open_value = info["account"]["equity"] - run.equity[-1, lane]
         assert open_value >= 0  # the backtest pays for the exit that the truncated episode leaves open
-        assert info["episode"]["trades"] + (open_value > 0) == run.costs.trades[lane]
+        assert info["account"]["trades"] + (open_value > 0) == run.costs.trades[lane]
 
 
 def test_long_backtests_collect_every_trade() -> None:
     """Rings of trades go round many times; the log must not lose or repeat one."""
     market = random_market(6, 13_000, holes=False, columns=1)
-    orders = np.tile([1.0, 5.0, 5.0, 1.0], (len(market), 1, 1))
+    orders = np.tile([1.0, 5.0, 5.0, 1.0, np.inf], (len(market), 1, 1))
     orders[::2, 0, 0] = -1.0
     result = Backtest(market, MarketConfig(stop_out_fraction=1e-9), (1e9,)).replay(orders)
     assert result.trades.num_rows == result.costs.trades[0] > 8_000

@@ -11,11 +11,10 @@ from data_pipeline.instruments import Instrument, default_instrument
 from data_pipeline.readers import read_bars, symbol_from_path
 from data_pipeline.schema import BarArrays, bar_arrays
 from envs.backtest import Backtest, BacktestResult
-from envs.config import MarketConfig
 from envs.market import Market
 from features.config import TradingCosts
 from features.labels import GROSS, BarrierLabels, costs_of, triple_barrier
-from tests.market_tools import FIRST_MS, MINUTE_MS, random_bars
+from tests.market_tools import FIRST_MS, MINUTE_MS, plain, random_bars
 
 CAPITAL = 1e12  # lots of 1e-5 are then nothing, and no run of losses ruins the account
 REASONS = {"take_profit": 1, "stop_loss": -1, "time_out": 0}
@@ -41,11 +40,11 @@ def every_bracket(
     flat when its next row comes. A bracket that ends early is entered again until then: those trades are not looked at.
     """
     rows, stride = len(bars), ttl + 2
-    orders = np.tile([0.0, np.inf, np.inf, np.inf], (rows, stride, 1))
+    orders = np.tile([0.0, np.inf, np.inf, np.inf, np.inf], (rows, stride, 1))
     for t in range(rows):
-        orders[t : t + ttl + 1, t % stride] = side[t], tp[t], sl[t], ttl
+        orders[t : t + ttl + 1, t % stride, :4] = side[t], tp[t], sl[t], ttl
     market = Market.build(bars, np.zeros((rows, 1)), ("nothing",), instrument)
-    config = MarketConfig(half_spread_bps=half, stop_out_fraction=1e-9)
+    config = plain(half_spread_bps=half, stop_out_fraction=1e-9)
     return Backtest(market, config, [CAPITAL] * stride).replay(orders)
 
 
@@ -117,10 +116,10 @@ def test_mixed_sides_and_ambiguous_counts() -> None:
     labels = triple_barrier(bars, take_profit_bps=20.0, stop_loss_bps=10.0, ttl_bars=ttl, side=side, costs=costs)
     market = Market.build(bars, np.zeros((rows, 1)), ("nothing",), PAID)
     valid = np.flatnonzero(labels.valid)
-    orders = np.tile([0.0, np.inf, np.inf, np.inf], (rows, len(valid), 1))
+    orders = np.tile([0.0, np.inf, np.inf, np.inf, np.inf], (rows, len(valid), 1))
     for lane, t in enumerate(valid):
-        orders[t : labels.t1[t], lane] = side[t], 20.0, 10.0, ttl  # wanted up to the exit's bar: one trade a lane
-    result = Backtest(market, MarketConfig(stop_out_fraction=1e-9), [CAPITAL] * len(valid)).replay(orders)
+        orders[t : labels.t1[t], lane, :4] = side[t], 20.0, 10.0, ttl  # wanted up to the exit's bar: one trade a lane
+    result = Backtest(market, plain(stop_out_fraction=1e-9), [CAPITAL] * len(valid)).replay(orders)
     np.testing.assert_array_equal(result.costs.ambiguous, labels.ambiguous[valid])
     np.testing.assert_array_equal(result.costs.trades, np.ones(len(valid)))
     earned = 1e4 * (result.equity[-1] - CAPITAL) / CAPITAL

@@ -14,10 +14,10 @@ from envs.backtest import Backtest
 from envs.config import MarketConfig
 from envs.market import Market
 from evaluation.foresight import perfect_foresight
-from tests.market_tools import PERPETUAL, SPOT, build_market, random_bars, random_market, random_orders
+from tests.market_tools import PERPETUAL, SPOT, build_market, plain, random_bars, random_market, random_orders
 
 FINE = replace(PERPETUAL, lot_step=1e-9, min_notional=0.0)
-FREE_OF_STOPS = MarketConfig(initial_capital=1e6, stop_out_fraction=1e-6)
+FREE_OF_STOPS = plain(initial_capital=1e6, stop_out_fraction=1e-6)
 
 
 def replayed(market: Market, config: MarketConfig) -> tuple[float, float]:
@@ -42,7 +42,7 @@ def test_nothing_beats_it_and_the_market_can_do_it(seed, shorts, half_spread, le
     market = build_market(random_bars(rng, rows), instrument=instrument, minutes=minutes, observations=observations)
     sides = (-1.0, 0.0, 1.0) if shorts else (0.0, 1.0)
     every = np.array(list(product(sides, repeat=rows - 1)))
-    orders = np.full((rows, len(every), 4), np.inf)
+    orders = np.full((rows, len(every), 5), np.inf)
     orders[:-1, :, 0], orders[-1, :, 0] = every.T, 0.0
     best = Backtest(market, config, [1e6] * len(every)).replay(orders).equity[-1].max() / 1e6
     bound, carried_out = replayed(market, config)

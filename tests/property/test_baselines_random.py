@@ -29,11 +29,11 @@ def walk(rng: np.random.Generator, rows: int, drift_by_bar: np.ndarray | float =
 
 
 def blind_orders(rng: np.random.Generator, rows: int, longest: int = 40) -> np.ndarray:
-    """Sides wanted for random stretches, decided without a look at the market: float64 (rows, 1, 4)."""
+    """Sides wanted for random stretches, decided without a look at the market: float64 (rows, 1, 5)."""
     lengths = rng.integers(2, longest, rows)
     sides = np.repeat(rng.choice([-1.0, 0.0, 0.0, 1.0], rows), lengths)[:rows]
-    orders = np.empty((rows, 1, 4))
-    orders[:, 0] = (0.0, BRACKET.default_tp_bps, BRACKET.default_sl_bps, BRACKET.ttl_bars)
+    orders = np.full((rows, 1, 5), np.inf)
+    orders[:, 0] = (0.0, BRACKET.default_tp_bps, BRACKET.default_sl_bps, BRACKET.ttl_bars, np.inf)
     orders[:, 0, 0] = sides
     return orders
 
@@ -101,7 +101,7 @@ def test_side_and_size_are_kept_and_trades_are_spread_evenly():
     falling = 100.0 * np.exp(-1e-4 * np.arange(2001))
     bars = np.stack([falling[:-1], falling[:-1], falling[1:], falling[1:]], axis=1)
     market = build_market(bars, instrument=FREE)
-    orders = np.full((2000, 1, 4), np.inf)
+    orders = np.full((2000, 1, 5), np.inf)
     place = np.arange(2000) % 40
     orders[:, 0, 0] = np.where(place == 0, -0.5, np.where(place < 10, -1.0, 0.0))
     result, random = judged(market, orders, 3, accounts=100)

@@ -12,11 +12,11 @@ from envs.actions import encode_sides
 from envs.backtest import Backtest, BacktestResult
 from envs.config import MarketConfig
 from envs.market import Market
-from tests.market_tools import PERPETUAL, SPOT, build_market, random_bars, random_market, random_orders
+from tests.market_tools import PERPETUAL, SPOT, build_market, plain, random_bars, random_market, random_orders
 
 seeds = st.integers(0, 2**32 - 1)
 some = settings(max_examples=60, deadline=None)
-FLAT = [0.0, np.inf, np.inf, np.inf]
+FLAT = [0.0, np.inf, np.inf, np.inf, np.inf]
 
 
 def random_case(seed: int, config: MarketConfig, instrument: Instrument = PERPETUAL) -> tuple[Market, np.ndarray]:
@@ -26,7 +26,7 @@ def random_case(seed: int, config: MarketConfig, instrument: Instrument = PERPET
 
 
 def settings_of(data: st.DataObject) -> MarketConfig:
-    return MarketConfig(
+    return plain(
         half_spread_bps=data.draw(st.sampled_from([0.0, 0.5, 20.0])),
         leverage=data.draw(st.sampled_from([0.5, 1.0, 5.0])),
         initial_capital=data.draw(st.sampled_from([60.0, 1_000.0, 1e6])),
@@ -85,7 +85,7 @@ def test_fills_keep_to_bars_and_barriers(seed: int, data: st.DataObject) -> None
     for trade in result.trades.to_pylist():
         entry, leave = bar_of(market, trade["entry_time_ms"]), bar_of(market, trade["exit_time_ms"])
         side, reason = trade["side"], trade["exit_reason"]
-        target, tp_bps, sl_bps, ttl = orders[entry - 1, 0]
+        target, tp_bps, sl_bps, ttl, _ = orders[entry - 1, 0]
         opening, high, low, close = market.prices[leave, :4]
         assert np.sign(target) == side
         assert market.tradable[entry - 1]
@@ -158,7 +158,7 @@ def test_equity_never_rises_with_fees_at_fixed_fills(seed: int, fee: float, more
     bars = random_bars(rng, 60)
     orders = random_orders(rng, 60, hold=0.8)
     orders[..., 0] = np.sign(orders[..., 0])
-    config = MarketConfig(half_spread_bps=spread, initial_capital=1_600.0, stop_out_fraction=1e-9)
+    config = plain(half_spread_bps=spread, initial_capital=1_600.0, stop_out_fraction=1e-9)
     cheap = Backtest(build_market(bars, instrument=one_lot(fee)), config).replay(orders)
     dear = Backtest(build_market(bars, instrument=one_lot(fee + more)), config).replay(orders)
     fills = ["side", "qty", "entry_time_ms", "entry_price", "exit_time_ms", "exit_price", "exit_reason"]
@@ -171,7 +171,7 @@ def test_the_fee_property_compares_something() -> None:
     bars = random_bars(np.random.default_rng(1), 60)
     orders = random_orders(np.random.default_rng(1), 60, hold=0.8)
     orders[..., 0] = np.sign(orders[..., 0])
-    config = MarketConfig(initial_capital=1_600.0, stop_out_fraction=1e-9)
+    config = plain(initial_capital=1_600.0, stop_out_fraction=1e-9)
     results = [Backtest(build_market(bars, instrument=one_lot(fee)), config).replay(orders) for fee in (1.0, 9.0)]
     assert results[0].trades.num_rows > 5
     assert results[0].trades["exit_price"].equals(results[1].trades["exit_price"])
@@ -186,7 +186,7 @@ def histories(result: BacktestResult, rows: int) -> tuple[np.ndarray, np.ndarray
 @given(seeds, st.integers(1, 150))
 def test_nothing_later_changes_anything_earlier(seed: int, cut: int) -> None:
     """Bars after `cut`, and orders from `cut` on, leave equity and position up to the close of `cut` alone."""
-    config = MarketConfig()
+    config = plain()
     rng = np.random.default_rng(seed)
     bars, orders = random_bars(rng, 160), random_orders(rng, 160)
     base = Backtest(build_market(bars), config).replay(orders)
@@ -217,7 +217,7 @@ class Recorder:
 @settings(max_examples=20, deadline=None)
 @given(seeds, st.integers(1, 78))
 def test_no_observation_knows_a_later_bar_or_action(seed: int, cut: int) -> None:
-    config = MarketConfig(default_tp_bps=15.0, default_sl_bps=10.0)
+    config = plain(default_tp_bps=15.0, default_sl_bps=10.0)
     rng = np.random.default_rng(seed)
     bars, features = random_bars(rng, 80), rng.normal(size=(80, 2)).astype(np.float32)
     sides = np.repeat(rng.integers(-1, 2, (20, 1)), 4, axis=0)
@@ -244,13 +244,13 @@ def test_a_short_in_the_mirror_is_a_long(seed: int, tp_bps: float, sl_bps: float
     mirrored = 2 * axis - bars[:, [0, 2, 1, 3]]
     mirrored = np.round(mirrored * 10) / 10  # back onto the tick
     free = replace(PERPETUAL, maker_fee_bps=0.0, taker_fee_bps=0.0)
-    config = MarketConfig(half_spread_bps=0.0)
+    config = plain(half_spread_bps=0.0)
     results = []
     for side, prices in ((1.0, bars), (-1.0, mirrored)):
         if not (prices > 0).all():
             return
         orders = np.tile(FLAT, (40, 1, 1))
-        orders[:20] = [side, tp_bps, sl_bps, 15.0]
+        orders[:20] = [side, tp_bps, sl_bps, 15.0, np.inf]
         first = Backtest(build_market(prices, instrument=free), config).replay(orders).trades.to_pylist()[0]
         results.append(first)
     long, short = results

@@ -52,7 +52,7 @@ def test_rules_drive_the_env_too() -> None:
     observation, _ = env.reset(seed=0)
     for _ in range(100):
         observation, *_, info = env.step(rule.act(observation[None])[0])
-    assert info["episode"]["trades"] > 3
+    assert info["account"]["trades"] > 3
 
 
 def test_rules_refuse_nonsense() -> None:
@@ -79,7 +79,7 @@ def test_results_do_not_depend_on_what_ran_before() -> None:
     backtest = Backtest(market, MarketConfig())
     orders = random_orders(np.random.default_rng(0), 300)
     first = backtest.replay(orders)
-    backtest.replay(-orders * [1, -1, -1, -1])
+    backtest.replay(orders * [-1, 1, 1, 1, 1])
     again = backtest.replay(orders)
     np.testing.assert_array_equal(first.equity, again.equity)
     assert first.trades.equals(again.trades)
@@ -100,7 +100,7 @@ def test_a_policy_may_keep_what_it_saw() -> None:
 
 def test_orders_may_be_read_only() -> None:
     market = random_market(3, 100)
-    orders = np.broadcast_to(np.array([1.0, np.inf, np.inf, np.inf]), (100, 2, 4))
+    orders = np.broadcast_to(np.array([1.0, np.inf, np.inf, np.inf, np.inf]), (100, 2, 5))
     result = Backtest(market, MarketConfig(), (100.0, 1e4)).replay(orders)
     assert (result.position[-2] > 0).all()
 
@@ -108,17 +108,17 @@ def test_orders_may_be_read_only() -> None:
 @pytest.mark.parametrize(
     ("order", "said"),
     [
-        ([1.5, 10, 10, 5], "row 7, lane 0: order"),
-        ([np.nan, 10, 10, 5], "row 7, lane 0: order"),
-        ([1, 0, 10, 5], "row 7, lane 0: order"),
-        ([1, 10, -1, 5], "row 7, lane 0: order"),
-        ([1, 10, 10, 0.5], "row 7, lane 0: order"),
-        ([1, 10, np.nan, 5], "row 7, lane 0: order"),
+        ([1.5, 10, 10, 5, np.inf], "row 7, lane 0: order"),
+        ([1, 0, 10, 5, np.inf], "row 7, lane 0: order"),
+        ([1, 10, -1, 5, np.inf], "row 7, lane 0: order"),
+        ([1, 10, 10, 0.5, np.inf], "row 7, lane 0: order"),
+        ([1, 10, np.nan, 5, np.inf], "row 7, lane 0: order"),
+        ([1, 10, 10, 5, -1.0], "row 7, lane 0: order"),
     ],
 )
 def test_orders_that_mean_nothing_are_refused(order: list[float], said: str) -> None:
     market = random_market(3, 50)
-    orders = np.tile([0.0, 10.0, 10.0, 5.0], (50, 1, 1))
+    orders = np.tile([0.0, 10.0, 10.0, 5.0, np.inf], (50, 1, 1))
     orders[7, 0] = order
     with pytest.raises(InputError, match=said):
         Backtest(market, MarketConfig()).replay(orders)
@@ -126,8 +126,8 @@ def test_orders_that_mean_nothing_are_refused(order: list[float], said: str) -> 
 
 def test_bad_frames_are_refused() -> None:
     market = random_market(3, 50)
-    with pytest.raises(InputError, match=r"orders have shape \(49, 1, 4\), not \(50, 1, 4\)"):
-        Backtest(market, MarketConfig()).replay(np.ones((49, 1, 4)))
+    with pytest.raises(InputError, match=r"orders have shape \(49, 1, 5\), not \(50, 1, 5\)"):
+        Backtest(market, MarketConfig()).replay(np.ones((49, 1, 5)))
     with pytest.raises(InputError, match="is a range; pass capitals"):
         Backtest(market, MarketConfig(initial_capital=(100.0, 1_000.0)))
     with pytest.raises(InputError, match="not positive"):

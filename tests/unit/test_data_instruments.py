@@ -28,7 +28,9 @@ GOOD = {
         ("taker_fee_bps", -1.0),
         ("taker_fee_bps", float("nan")),
         ("maker_fee_bps", -6.0),
-        ("contract", "inverse"),
+        ("contract", "quanto"),
+        ("maintenance_margin", 1.0),
+        ("liquidation_fee_bps", -1.0),
     ],
 )
 def test_rules_that_make_no_sense_are_refused(field: str, value: object) -> None:

@@ -14,7 +14,7 @@ from envs.env import ScalpingEnv
 from envs.observation import observation_columns
 from envs.registration import ENV_ID, register
 from envs.vector_env import ScalpingVectorEnv
-from tests.market_tools import SPOT, build_market, random_market
+from tests.market_tools import SPOT, build_market, plain, random_market
 
 MODES = ("discrete", "multi_discrete", "continuous")
 SHORT = MarketConfig(episode_bars=40, min_episode_bars=15)
@@ -109,14 +109,13 @@ def test_starts_are_uniform_over_the_rows_that_fit() -> None:
 def test_episodes_cross_no_gap_and_keep_their_length() -> None:
     market = random_market(3, 3_000)
     env = ScalpingVectorEnv(32, market, SHORT)
-    width = len(observation_columns(market))
     known = {row.tobytes(): index for index, row in enumerate(market.observations)}
     observations, _ = env.reset(seed=1)
-    rows = np.array([known[row[: width - 9].tobytes()] for row in observations])
+    rows = np.array([known[row[: len(market.columns)].tobytes()] for row in observations])
     ended, length, lengths = np.zeros(32, bool), np.zeros(32, int), []
     for _ in range(400):
         observations, _, terminated, truncated, _ = env.step(np.ones(32, dtype=int))
-        now = np.array([known[row[: width - 9].tobytes()] for row in observations])
+        now = np.array([known[row[: len(market.columns)].tobytes()] for row in observations])
         moved = ~ended
         assert (now[moved] == rows[moved] + 1).all()
         assert market.tradable[rows[moved]].all()  # so every step was decided on a complete row before no gap
@@ -136,7 +135,7 @@ def test_autoreset_is_next_step() -> None:
         _, _, terminated, truncated, infos = env.step(np.array([1, 2]))
     assert truncated.all()
     assert not terminated.any()
-    assert infos["_episode"].all()
+    assert infos["_account"].all()
     first, rewards, terminated, truncated, infos = env.step(np.array([1, 2]))
     assert (rewards == 0).all()
     assert not (terminated | truncated).any()
@@ -157,7 +156,7 @@ def test_truncation_leaves_the_position_open() -> None:
     assert truncated
     assert not terminated
     assert observation[observation_columns(market).index("account_side")] == 1
-    assert info["episode"]["trades"] == 0
+    assert info["account"]["trades"] == 0
     with pytest.raises(gym.error.ResetNeeded):
         env.step(0)
 
@@ -172,9 +171,9 @@ def test_ruin_terminates_and_closes() -> None:
     observation, reward, terminated, truncated, info = env.step(1)
     assert terminated
     assert not truncated
-    assert info["episode"]["trades"] == 1
-    assert info["episode"]["equity"] < 0.2 * 10_000
-    assert reward == pytest.approx(100 * np.log(info["episode"]["equity"] / (10_000 - 10_000 * 0.00054)), rel=1e-2)
+    assert info["account"]["trades"] == 1
+    assert info["account"]["equity"] < 0.2 * 10_000
+    assert reward == pytest.approx(100 * np.log(info["account"]["equity"] / (10_000 - 10_000 * 0.00054)), rel=1e-2)
     assert observation[-9] == 0
 
 
@@ -224,7 +223,7 @@ def test_reset_options() -> None:
 
 def test_episode_statistics_tell_what_happened() -> None:
     market = random_market(9, 400, holes=False)
-    config = MarketConfig(episode_bars=300, initial_capital=5_000.0, stop_out_fraction=0.01)
+    config = plain(episode_bars=300, initial_capital=5_000.0, stop_out_fraction=0.01)
     env = ScalpingEnv(market, config)
     env.reset(options={"start_row": 0})
     actions = np.repeat(np.random.default_rng(0).integers(0, 3, 60), 5)
@@ -233,7 +232,7 @@ def test_episode_statistics_tell_what_happened() -> None:
         _, reward, _, truncated, info = env.step(action)
         rewards.append(reward)
     assert truncated
-    said = info["episode"]
+    said = info["account"]
     logs = np.array(rewards) / 100
     equity = 5_000 * np.exp(np.cumsum(logs))
     peak = np.maximum.accumulate(np.concatenate([[5_000], equity]))[1:]
@@ -241,7 +240,7 @@ def test_episode_statistics_tell_what_happened() -> None:
     assert said["equity"] == pytest.approx(equity[-1], rel=1e-9)
     assert said["return_log"] == pytest.approx(logs.sum(), abs=1e-12)
     assert said["max_drawdown"] == pytest.approx((1 - equity / peak).max(), rel=1e-9)
-    assert said["sharpe"] == pytest.approx(logs.mean() / logs.std() * np.sqrt(365.25 * 1440), rel=1e-9)
+    assert said["sharpe"] == pytest.approx(logs.mean() / logs.std() * np.sqrt(365 * 1440), rel=1e-9)
     assert said["trades_per_day"] == pytest.approx(said["trades"] * 1440 / 300)
     assert 0 < said["win_rate"] < 1
     assert said["costs"] > 0
@@ -250,9 +249,7 @@ def test_episode_statistics_tell_what_happened() -> None:
 def test_account_columns_by_hand() -> None:
     """Entry at 1000 (no spread), levels 1003 and 998, two bars held, close 1001."""
     bars = [(1000, 1000, 1000, 1000), (1000, 1001, 999, 1000), (1000, 1002, 999, 1001), (1001, 1001, 1001, 1001)]
-    env = ScalpingEnv(
-        build_market(np.array(bars)), MarketConfig(half_spread_bps=0.0, episode_bars=3, min_episode_bars=2)
-    )
+    env = ScalpingEnv(build_market(np.array(bars)), plain(half_spread_bps=0.0, episode_bars=3, min_episode_bars=2))
     env.reset(options={"start_row": 0, "initial_capital": 1_000.0})
     env.step(1)
     observation = env.step(1)[0]
@@ -270,6 +267,8 @@ def test_account_columns_by_hand() -> None:
             "account_log_return": np.log(equity / 1_000),
             "account_drawdown": 0.0,
             "account_capital": (np.log10(equity) - 3.5) / 1.5,
+            "account_resting": 0.0,
+            "account_restricted": 0.0,
         },
         abs=1e-6,
     )

@@ -36,7 +36,7 @@ def test_costs_and_trades_explain_the_result():
         found = summarise_account(account, 60_000, resamples=200)
         assert found.costs.net == pytest.approx(account.equity[-1] - account.initial_capital, abs=1e-6)
         assert found.net_return.value == pytest.approx(account.net_return)
-        assert found.paid == pytest.approx((found.costs.fees + found.costs.spread) / account.initial_capital)
+        assert found.paid == pytest.approx((found.costs.gross - found.costs.net) / account.initial_capital)
         assert found.drawdown.depth == pytest.approx(drawdown(account.equity, account.initial_capital).max())
         assert found.trades == account.trades.num_rows
         assert found.trades_per_day == pytest.approx(found.trades / found.days)
@@ -71,7 +71,7 @@ def test_values_are_carried_forward_and_begin_with_what_was_before():
 
 def test_an_account_without_trades_has_numbers_all_the_same():
     market = random_market(3, 2000)
-    idle = np.full((2000, 1, 4), np.inf)
+    idle = np.full((2000, 1, 5), np.inf)
     idle[:, 0, 0] = 0.0
     found = summarise_account(account_of(Backtest(market, CONFIG).replay(idle), "idle"), 60_000)
     assert (found.net_return.value, found.trades, found.drawdown.depth, found.sharpe.annual) == (0.0, 0, 0.0, 0.0)

@@ -1,0 +1,94 @@
+"""Some lanes on one book market: their state, the market's arrays, and the only calls into the compiled step."""
+
+import numpy as np
+
+from data_pipeline.errors import InputError
+from envs.batch import LaneBatch
+from envs.book.config import BookConfig
+from envs.book.kernel import close_lanes, step_lanes
+from envs.book.lanes import BookLaneState
+from envs.book.market import BookMarket
+from envs.config import MarketConfig
+from envs.lanes import EQUITY, QTY
+from envs.market import Market
+from envs.observation import observation_columns
+from envs.terms import trading_terms
+
+
+class BookBatch(LaneBatch):
+    """N lanes that trade one book market on one set of terms; `state` holds everything that changes."""
+
+    market: BookMarket
+    state: BookLaneState
+
+    def __init__(
+        self, market: Market, config: MarketConfig, lanes: int, *, trade_slots: int = 1, fill_slots: int = 1
+    ) -> None:
+        """Raises InputError for another market or config, and for a latency that is not under one step."""
+        if not isinstance(market, BookMarket) or not isinstance(config, BookConfig):
+            raise InputError(
+                f"{type(market).__name__} and {type(config).__name__} are not of the book mode",
+                where="book market",
+                remedy="pass a BookMarket and a BookConfig",
+            )
+        if not config.latency_ms < market.interval_ms:
+            raise InputError(
+                f"latency_ms {config.latency_ms:g} is not under the step of {market.interval_ms} ms",
+                where=f"market {market.symbol}",
+                remedy="use a longer step: one decision is under way at a time",
+            )
+        self.market = market
+        self.state = BookLaneState.create(lanes, trade_slots, fill_slots)
+        self.terms = trading_terms(market.instrument, config, market.interval_ms)
+        self._latency = round(config.latency_ms * 1_000_000)
+        self._proportional = config.queue == "proportional"
+
+    def step(self, orders: np.ndarray, observations: np.ndarray) -> int:
+        """Move every lane one step by `kernel.step_lanes`; returns how many episodes ended."""
+        state, market = self.state, self.market
+        return step_lanes(
+            state.account,
+            state.clock,
+            state.queue,
+            state.marks,
+            state.fills,
+            state.trades,
+            market.prices,
+            market.calendar,
+            market.observations,
+            market.schedule,
+            market.open_time_ms,
+            market.event_time_ns,
+            market.events,
+            market.books,
+            self.terms,
+            self._latency,
+            market.interval_ms * 1_000_000,
+            self._proportional,
+            orders,
+            observations,
+        )
+
+    def replay(self, orders: np.ndarray, equity: np.ndarray, position: np.ndarray) -> None:
+        """Step through order rows (S, N, 5) unwatched; `equity` and `position` (S, N) take the end of every step."""
+        unwatched = np.empty((0, len(observation_columns(self.market))), dtype=np.float32)
+        for step, rows in enumerate(orders):
+            self.step(rows, unwatched)
+            equity[step] = self.state.money(EQUITY)
+            position[step] = self.state.money(QTY)
+
+    def close(self) -> None:
+        """Close what is open where each lane stands: the end of the data."""
+        state, market = self.state, self.market
+        close_lanes(
+            state.account,
+            state.clock,
+            state.marks,
+            state.fills,
+            state.trades,
+            market.prices,
+            market.schedule,
+            market.events,
+            market.books,
+            self.terms,
+        )
