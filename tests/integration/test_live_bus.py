@@ -31,7 +31,7 @@ STEP = Step(
     trades=(),
     position=-0.25,
     equity=9_999.5,
-    decision=Decision(-1.0, 30.0, None, 60.0),
+    decision=Decision(-1.0, 30.0, None, 60.0, None),
 )
 
 
