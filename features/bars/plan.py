@@ -97,12 +97,12 @@ def order_steps(selected: Sequence[Node]) -> list[Step]:
 
 def write_features(steps: Sequence[Step], selected: Sequence[Node]) -> list[Step]:
     """Let the steps that make features write them out, and return copies for columns that are needed elsewhere too."""
-    read = {x for step in steps for x in step.inputs}
+    read = {x for step in steps for x in step.inputs} | {x for x in selected if selected.count(x) > 1}
     makers = {output: step for step in steps for output in step.outputs}
     copies = []
     for row, node in enumerate(selected):
         step = makers.get(node)
-        if step is None or step.windows or step.row is not None or node in read:
+        if step is None or step.windows or node in read:
             copies.append(Step(Op.COPY, (node,), [object()], row=row))
         else:
             step.row = row
