@@ -13,7 +13,7 @@ on (for pairs: distances of x and y, squares of x, products, squares of y).
 import numpy as np
 from numba import njit
 
-from features.column_tables import LANE
+from features.column_tables import LANE, SPARE
 from features.columns import LEVELS, TABLE, WINDOWS, copy, fetch, keep
 from features.compiled import COLUMN, FORMULA
 
@@ -21,7 +21,7 @@ LANES, TWO, THREE, FOUR = (np.uint64(lane * LANE) for lane in range(1, 5))
 
 
 @njit(**COLUMN)
-def moments(m: np.ndarray, plan: np.ndarray, p: int, x: int, state: np.ndarray, s: int, n: int) -> None:
+def moments(m: np.ndarray, plan: np.ndarray, p: int, x: int, state: np.ndarray, s: int, place: int, n: int) -> None:
     """Over all windows of the table at `p`: newest value of the column at `x` minus the mean, and Σ (x - mean)^2.
 
     Table: lanes of the window in hand; lane of the values and its depth; per level k >= 1 (blocks of 2^k) its lanes
@@ -30,11 +30,11 @@ def moments(m: np.ndarray, plan: np.ndarray, p: int, x: int, state: np.ndarray, 
     """
     levels, q = plan[p + LEVELS], p + TABLE
     own, values, depth, top = plan[q], plan[q + 1], plan[q + 2], q + 3
-    at = fetch(m, values, depth, state, s)
+    at = fetch_lane(m, values, depth, state, s, place)
     w = top + 2 * (levels - 1)
     for c in range(top, w, 2):
-        at = fetch(m, plan[c], plan[c + 1], state, at)
-        at = fetch(m, plan[c] + LANE, plan[c + 1], state, at)
+        at = fetch_lane(m, plan[c], plan[c + 1], state, at, place)
+        at = fetch_lane(m, plan[c] + LANE, plan[c + 1], state, at, place)
     copy(m, values, m, x, n)
     if levels > 1:
         pair(m, plan[top], values, n)
@@ -54,26 +54,28 @@ def moments(m: np.ndarray, plan: np.ndarray, p: int, x: int, state: np.ndarray, 
         scaled_copy(m, plan[w], own, -1.0 / window, n)
         copy(m, plan[w + 1], m, own + LANE, n)
         w += 4 + 2 * blocks
-    at = keep(m, values, depth, state, s, n)
+    at = keep_lane(m, values, depth, state, s, place, n)
     for c in range(top, top + 2 * (levels - 1), 2):
-        at = keep(m, plan[c], plan[c + 1], state, at, n)
-        at = keep(m, plan[c] + LANE, plan[c + 1], state, at, n)
+        at = keep_lane(m, plan[c], plan[c + 1], state, at, place, n)
+        at = keep_lane(m, plan[c] + LANE, plan[c + 1], state, at, place, n)
 
 
 @njit(**COLUMN)
-def comoments(m: np.ndarray, plan: np.ndarray, p: int, x: int, y: int, state: np.ndarray, s: int, n: int) -> None:
+def comoments(
+    m: np.ndarray, plan: np.ndarray, p: int, x: int, y: int, state: np.ndarray, s: int, place: int, n: int
+) -> None:
     """Over all windows of the table at `p`: Σ (x - mean x)^2, Σ (x - mean x) (y - mean y) and Σ (y - mean y)^2.
 
     Table: as for `moments`, with two lanes of values; per window where to write the three sums.
     """
     levels, q = plan[p + LEVELS], p + TABLE
     own, values, depth, top = plan[q], plan[q + 1], plan[q + 2], q + 3
-    at = fetch(m, values, depth, state, s)
-    at = fetch(m, values + LANE, depth, state, at)
+    at = fetch_lane(m, values, depth, state, s, place)
+    at = fetch_lane(m, values + LANE, depth, state, at, place)
     w = top + 2 * (levels - 1)
     for c in range(top, w, 2):
         for lane in range(5):
-            at = fetch(m, plan[c] + lane * LANE, plan[c + 1], state, at)
+            at = fetch_lane(m, plan[c] + lane * LANE, plan[c + 1], state, at, place)
     copy(m, values, m, x, n)
     copy(m, values + LANE, m, y, n)
     if levels > 1:
@@ -94,11 +96,25 @@ def comoments(m: np.ndarray, plan: np.ndarray, p: int, x: int, y: int, state: np
         for lane in range(3):
             copy(m, plan[w + lane], m, own + (2 + lane) * LANE, n)
         w += 5 + 2 * blocks
-    at = keep(m, values, depth, state, s, n)
-    at = keep(m, values + LANE, depth, state, at, n)
+    at = keep_lane(m, values, depth, state, s, place, n)
+    at = keep_lane(m, values + LANE, depth, state, at, place, n)
     for c in range(top, top + 2 * (levels - 1), 2):
         for lane in range(5):
-            at = keep(m, plan[c] + lane * LANE, plan[c + 1], state, at, n)
+            at = keep_lane(m, plan[c] + lane * LANE, plan[c + 1], state, at, place, n)
+
+
+@njit(**FORMULA)
+def fetch_lane(m: np.ndarray, base: int, depth: int, state: np.ndarray, at: int, place: int) -> int:
+    """Put the history of the lane at `base` in front of it; return where the state of the next lane begins."""
+    fetch(m, base, depth, state, at + depth + place)
+    return at + depth + SPARE
+
+
+@njit(**FORMULA)
+def keep_lane(m: np.ndarray, base: int, depth: int, state: np.ndarray, at: int, place: int, n: int) -> int:
+    """Keep the newest rows of the lane at `base`; return where the state of the next lane begins."""
+    keep(m, base, depth, state, at + depth, place, n)
+    return at + depth + SPARE
 
 
 @njit(**FORMULA)

@@ -6,9 +6,12 @@ that they are made from, and room for the columns in between.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 BLOCK = 512
 """Rows that are worked on at a time: long enough to forget what starting a loop costs, short enough for the cache."""
+SPARE = 16
+"""Rows that there is room for behind the histories in the state: so many live rows come before they are moved."""
 FRONT = 8
 """Rows of history that every column of a series has room for in front of it: the sums of four need three."""
 ZEROS = FRONT
@@ -94,25 +97,52 @@ class Room:
 def totals_table(windows: Sequence[int], targets: Sequence[tuple[int, ...]], x: int, room: Room) -> Table:
     """For `columns.totals`: one target a window."""
     split = [window_parts(window, 4) for window in windows]
-    depth = depths(split, 4)
-    columns = [x, *(room.column(rows) for rows in depth[1:])]
-    numbers = [len(depth), len(windows), *(number for pair in zip(columns, depth, strict=True) for number in pair)]
+    levels = _Levels(depths(split, 4), x, room)
+    numbers = levels.head(len(windows))
     for parts, (target,) in zip(split, targets, strict=True):
-        addresses = [columns[part.level] - part.shift for part in parts]
-        addresses += [ZEROS] * (-len(addresses) % 6)
-        numbers += [target, len(addresses) // 6, *addresses]
-    return Table(numbers, sum(depth))
+        sixes = [parts[i : i + 6] for i in range(0, len(parts), 6)]
+        numbers += [target, len(sixes)]
+        for six in sixes:
+            numbers += [*levels.in_scratch(six), *[ZEROS] * (6 - len(six))]
+            numbers += [*levels.in_state(six), *[0] * (6 - len(six))]
+    return Table(numbers, levels.state)
 
 
 def maxima_table(windows: Sequence[int], targets: Sequence[tuple[int, ...]], x: int, room: Room) -> Table:
     """For `columns.maxima`: one target a window."""
     split = [covering_parts(window, 4) for window in windows]
-    depth = depths(split, 4)
-    columns = [x, *(room.column(rows) for rows in depth[1:])]
-    numbers = [len(depth), len(windows), *(number for pair in zip(columns, depth, strict=True) for number in pair)]
+    levels = _Levels(depths(split, 4), x, room)
+    numbers = levels.head(len(windows))
     for parts, (target,) in zip(split, targets, strict=True):
-        numbers += [target, *(columns[part.level] - part.shift for part in parts)]
-    return Table(numbers, sum(depth))
+        numbers += [target, *levels.in_scratch(parts), *levels.in_state(parts)]
+    return Table(numbers, levels.state)
+
+
+class _Levels:
+    """Where the columns of the levels lie, the first of which is `x` itself.
+
+    The state starts with as many zeros as there is room for rows, then come the histories, with room behind each.
+    """
+
+    def __init__(self, depth: Sequence[int], x: int, room: Room) -> None:
+        self.depth = depth
+        self.scratch = [x, *(room.column(rows) for rows in depth[1:])]
+        ends = list(accumulate(rows + SPARE for rows in depth))
+        self.places = ends  # the zeros in front, less the room behind
+        self.state = SPARE + ends[-1]
+
+    def head(self, windows: int) -> list[int]:
+        """Start of the table."""
+        levels = zip(self.scratch, self.places, self.depth, strict=True)
+        return [len(self.depth), windows, *(number for level in levels for number in level)]
+
+    def in_scratch(self, parts: Sequence[Part]) -> list[int]:
+        """Addresses of the blocks in scratch."""
+        return [self.scratch[part.level] - part.shift for part in parts]
+
+    def in_state(self, parts: Sequence[Part]) -> list[int]:
+        """Addresses of the blocks in the state, from the instruction's own place on."""
+        return [self.places[part.level] - part.shift for part in parts]
 
 
 def moments_table(windows: Sequence[int], targets: Sequence[tuple[int, ...]], _: int, room: Room) -> Table:
@@ -139,4 +169,4 @@ def _lanes_table(
     for window, parts, results in zip(windows, split, targets, strict=True):
         numbers += [*results, window, len(parts)]
         numbers += [number for part in parts for number in (part.level, part.shift)]
-    return Table(numbers, values * shared + lanes * sum(depth[1:]))
+    return Table(numbers, values * (shared + SPARE) + lanes * sum(rows + SPARE for rows in depth[1:]))

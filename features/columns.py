@@ -10,17 +10,22 @@ blocks, and wherever the stretch began.
 - `maxima`: exact.
 
 All memory is flat: `m` is scratch, `state` keeps the newest rows of every level from one call to the next, addresses
-come from the plan (tables laid out by `features.bars.plan`). A column is a run of rows in `m`; its history lies right
-in front of it.
+come from the plan (tables laid out by `features.column_tables`). A column is a run of rows; its history lies right in
+front of it. Behind the history in the state there is room for a few rows more. While they fit, the work is done there,
+and nothing is moved: that is what a live row costs. Longer blocks are worked on in scratch, where all windows use the
+same few kilobytes again. `place` says how many rows stand in that room; it is the same for all windows of a plan.
 """
 
 import numpy as np
 from numba import njit
 
+from features.column_tables import SPARE
 from features.compiled import COLUMN, FORMULA
 
 LEVELS, WINDOWS, TABLE = 0, 1, 2
 """A table starts with its number of levels and windows; then come the levels' columns, then the windows."""
+IN_SCRATCH, IN_STATE, DEPTH, LEVEL = range(4)
+"""Slots of a level: its column in scratch, its column in the state from the instruction's own place on, its history."""
 
 
 @njit(**FORMULA)
@@ -32,44 +37,96 @@ def copy(target: np.ndarray, d: int, source: np.ndarray, s: int, n: int) -> None
 
 
 @njit(**FORMULA)
-def fetch(m: np.ndarray, base: int, depth: int, state: np.ndarray, at: int) -> int:
-    """Put the history of the column at `base` in front of it; return where the state goes on."""
-    copy(m, base - depth, state, at, depth)
-    return at + depth
+def fetch(m: np.ndarray, base: int, depth: int, state: np.ndarray, at: int) -> None:
+    """Put the history that ends at `at` of the state in front of the column at `base`."""
+    copy(m, base - depth, state, at - depth, depth)
 
 
 @njit(**FORMULA)
-def keep(m: np.ndarray, base: int, depth: int, state: np.ndarray, at: int, n: int) -> int:
-    """Keep the newest `depth` rows of the column at `base`, which has `n` rows; return where the state goes on."""
-    copy(state, at, m, base + n - depth, depth)
-    return at + depth
+def keep(m: np.ndarray, base: int, depth: int, state: np.ndarray, at: int, place: int, n: int) -> None:
+    """Keep the newest `depth` of the `n` rows of the column at `base` and those before; `at` as for `place` 0."""
+    if place + n <= SPARE:
+        copy(state, at + place, m, base, n)
+    else:
+        copy(state, at - depth, m, base + n - depth, depth)
+
+
+@njit(**FORMULA)
+def next_place(place: int, n: int) -> int:
+    """Rows that stand in the room behind the histories after `n` more."""
+    return place + n if place + n <= SPARE else 0
 
 
 @njit(**COLUMN)
-def totals(m: np.ndarray, plan: np.ndarray, p: int, x: int, state: np.ndarray, s: int, n: int) -> None:
+def totals(m: np.ndarray, plan: np.ndarray, p: int, x: int, state: np.ndarray, s: int, place: int, n: int) -> None:
     """Sums of the column at `x` over all windows of the table at `p`.
 
-    Table: per level k (blocks of 4^k) its column and depth, those of level 0 being `x` itself; per window where to
-    write, the number of addresses in sixes, and these: rows shifted by their place in the window, padded with zeros.
+    Table: per level k (blocks of 4^k) where its column lies and its depth, level 0 being `x` itself; per window where
+    to write and the number of sixes of blocks, filled up with blocks of zeros, and per six their addresses in scratch,
+    then in the state.
     """
+    if place + n <= SPARE:
+        copy(state, s + place + plan[p + TABLE + IN_STATE], m, x, n)
+        add_up(m, state, plan, p, IN_STATE, s + place, n)
+    else:
+        fetch_levels(m, plan, p, state, s + place)
+        add_up(m, m, plan, p, IN_SCRATCH, 0, n)
+        keep_levels(m, plan, p, state, s, n)
+
+
+@njit(**FORMULA)
+def fetch_levels(m: np.ndarray, plan: np.ndarray, p: int, state: np.ndarray, s: int) -> None:
+    """`fetch` for every level of the table at `p`."""
+    for level in range(p + TABLE, p + TABLE + LEVEL * plan[p + LEVELS], LEVEL):
+        fetch(m, plan[level + IN_SCRATCH], plan[level + DEPTH], state, s + plan[level + IN_STATE])
+
+
+@njit(**FORMULA)
+def keep_levels(m: np.ndarray, plan: np.ndarray, p: int, state: np.ndarray, s: int, n: int) -> None:
+    """Keep the newest rows of every level of the table at `p`, the room behind them empty."""
+    for level in range(p + TABLE, p + TABLE + LEVEL * plan[p + LEVELS], LEVEL):
+        depth = plan[level + DEPTH]
+        copy(state, s + plan[level + IN_STATE] - depth, m, plan[level + IN_SCRATCH] + n - depth, depth)
+
+
+@njit(**COLUMN)
+def add_up(m: np.ndarray, columns: np.ndarray, plan: np.ndarray, p: int, slot: int, offset: int, n: int) -> None:
+    """Levels and windows of `totals`, the levels' columns in `columns` at what stands in `slot` plus `offset`."""
     levels, q = plan[p + LEVELS], p + TABLE
-    at = fetch(m, x, plan[q + 1], state, s)
-    for k in range(1, levels):
-        at = fetch(m, plan[q + 2 * k], plan[q + 2 * k + 1], state, at)
     step = 1
-    for k in range(1, levels):
-        add_four(m, plan[q + 2 * k], plan[q + 2 * k - 2], step, n)
+    for level in range(q + LEVEL, q + LEVEL * levels, LEVEL):
+        add_four(columns, plan[level + slot] + offset, plan[level - LEVEL + slot] + offset, step, n)
         step *= 4
-    w = q + 2 * levels
+    w = q + LEVEL * levels
     for _ in range(plan[p + WINDOWS]):
-        sixes = plan[w + 1]
-        set_six(m, plan[w], plan, w + 2, n)
+        target, sixes = plan[w], plan[w + 1]
+        w += 2
+        set_six(m, target, columns, plan, w + 6 * slot, offset, n)
         for j in range(1, sixes):
-            add_six(m, plan[w], plan, w + 2 + 6 * j, n)
-        w += 2 + 6 * sixes
-    at = keep(m, x, plan[q + 1], state, s, n)
-    for k in range(1, levels):
-        at = keep(m, plan[q + 2 * k], plan[q + 2 * k + 1], state, at, n)
+            add_six(m, target, columns, plan, w + 12 * j + 6 * slot, offset, n)
+        w += 12 * sixes
+
+
+@njit(**FORMULA)
+def set_six(m: np.ndarray, target: int, columns: np.ndarray, plan: np.ndarray, p: int, offset: int, n: int) -> None:
+    """Sum of the six columns whose addresses, less the offset, stand at `p`."""
+    d, a, b = np.uint64(target), np.uint64(plan[p] + offset), np.uint64(plan[p + 1] + offset)
+    c, e = np.uint64(plan[p + 2] + offset), np.uint64(plan[p + 3] + offset)
+    f, g = np.uint64(plan[p + 4] + offset), np.uint64(plan[p + 5] + offset)
+    for t in range(np.uint64(n)):
+        near = (columns[a + t] + columns[b + t]) + columns[c + t]
+        m[d + t] = near + ((columns[e + t] + columns[f + t]) + columns[g + t])
+
+
+@njit(**FORMULA)
+def add_six(m: np.ndarray, target: int, columns: np.ndarray, plan: np.ndarray, p: int, offset: int, n: int) -> None:
+    """Add the six columns whose addresses, less the offset, stand at `p`."""
+    d, a, b = np.uint64(target), np.uint64(plan[p] + offset), np.uint64(plan[p + 1] + offset)
+    c, e = np.uint64(plan[p + 2] + offset), np.uint64(plan[p + 3] + offset)
+    f, g = np.uint64(plan[p + 4] + offset), np.uint64(plan[p + 5] + offset)
+    for t in range(np.uint64(n)):
+        near = (columns[a + t] + columns[b + t]) + columns[c + t]
+        m[d + t] += near + ((columns[e + t] + columns[f + t]) + columns[g + t])
 
 
 @njit(**FORMULA)
@@ -81,53 +138,45 @@ def add_four(m: np.ndarray, target: int, source: int, step: int, n: int) -> None
         m[d + t] = (m[a + t] + m[b + t]) + (m[c + t] + m[e + t])
 
 
-@njit(**FORMULA)
-def set_six(m: np.ndarray, target: int, plan: np.ndarray, p: int, n: int) -> None:
-    """Sum of the six columns whose addresses stand at `p`."""
-    d, a, b, c = np.uint64(target), np.uint64(plan[p]), np.uint64(plan[p + 1]), np.uint64(plan[p + 2])
-    e, f, g = np.uint64(plan[p + 3]), np.uint64(plan[p + 4]), np.uint64(plan[p + 5])
-    for t in range(np.uint64(n)):
-        m[d + t] = ((m[a + t] + m[b + t]) + m[c + t]) + ((m[e + t] + m[f + t]) + m[g + t])
+@njit(**COLUMN)
+def maxima(m: np.ndarray, plan: np.ndarray, p: int, x: int, state: np.ndarray, s: int, place: int, n: int) -> None:
+    """Largest values of the column at `x` over all windows of the table at `p`.
 
-
-@njit(**FORMULA)
-def add_six(m: np.ndarray, target: int, plan: np.ndarray, p: int, n: int) -> None:
-    """Add the six columns whose addresses stand at `p`."""
-    d, a, b, c = np.uint64(target), np.uint64(plan[p]), np.uint64(plan[p + 1]), np.uint64(plan[p + 2])
-    e, f, g = np.uint64(plan[p + 3]), np.uint64(plan[p + 4]), np.uint64(plan[p + 5])
-    for t in range(np.uint64(n)):
-        m[d + t] += ((m[a + t] + m[b + t]) + m[c + t]) + ((m[e + t] + m[f + t]) + m[g + t])
+    Table: as for `totals`; per window where to write and the addresses of four blocks that together cover it (they may
+    overlap), in scratch and in the state.
+    """
+    if place + n <= SPARE:
+        copy(state, s + place + plan[p + TABLE + IN_STATE], m, x, n)
+        climb(m, state, plan, p, IN_STATE, s + place, n)
+    else:
+        fetch_levels(m, plan, p, state, s + place)
+        climb(m, m, plan, p, IN_SCRATCH, 0, n)
+        keep_levels(m, plan, p, state, s, n)
 
 
 @njit(**COLUMN)
-def maxima(m: np.ndarray, plan: np.ndarray, p: int, x: int, state: np.ndarray, s: int, n: int) -> None:
-    """Largest values of the column at `x` over all windows of the table at `p`.
-
-    Table: as for `totals`; per window where to write and the addresses of four blocks of one level that together
-    cover it (they may overlap).
-    """
+def climb(m: np.ndarray, columns: np.ndarray, plan: np.ndarray, p: int, slot: int, offset: int, n: int) -> None:
+    """Levels and windows of `maxima`; arguments as for `add_up`."""
     levels, q = plan[p + LEVELS], p + TABLE
-    at = fetch(m, x, plan[q + 1], state, s)
-    for k in range(1, levels):
-        at = fetch(m, plan[q + 2 * k], plan[q + 2 * k + 1], state, at)
     step = 1
-    for k in range(1, levels):
-        source = plan[q + 2 * k - 2]
-        largest_of_four(m, plan[q + 2 * k], source, source - step, source - 2 * step, source - 3 * step, n)
+    for level in range(q + LEVEL, q + LEVEL * levels, LEVEL):
+        a = plan[level - LEVEL + slot] + offset
+        largest_of_four(columns, plan[level + slot] + offset, columns, a, a - step, a - 2 * step, a - 3 * step, n)
         step *= 4
-    w = q + 2 * levels
+    w = q + LEVEL * levels
     for _ in range(plan[p + WINDOWS]):
-        largest_of_four(m, plan[w], plan[w + 1], plan[w + 2], plan[w + 3], plan[w + 4], n)
-        w += 5
-    at = keep(m, x, plan[q + 1], state, s, n)
-    for k in range(1, levels):
-        at = keep(m, plan[q + 2 * k], plan[q + 2 * k + 1], state, at, n)
+        c = w + 1 + 4 * slot
+        first, second, third, fourth = plan[c], plan[c + 1], plan[c + 2], plan[c + 3]
+        largest_of_four(m, plan[w], columns, first + offset, second + offset, third + offset, fourth + offset, n)
+        w += 9
 
 
 @njit(**FORMULA)
-def largest_of_four(m: np.ndarray, target: int, first: int, second: int, third: int, fourth: int, n: int) -> None:
+def largest_of_four(
+    m: np.ndarray, target: int, columns: np.ndarray, first: int, second: int, third: int, fourth: int, n: int
+) -> None:
     """The largest of four columns, row by row."""
     d = np.uint64(target)
     a, b, c, e = np.uint64(first), np.uint64(second), np.uint64(third), np.uint64(fourth)
     for t in range(np.uint64(n)):
-        m[d + t] = max(max(m[a + t], m[b + t]), max(m[c + t], m[e + t]))
+        m[d + t] = max(max(columns[a + t], columns[b + t]), max(columns[c + t], columns[e + t]))

@@ -38,12 +38,15 @@ from features.bars.statistics import statistic_column
 from features.bars.volatility import volatility_column
 from features.column_moments import comoments, moments
 from features.column_tables import BLOCK, ZEROS
-from features.columns import copy, maxima, totals
+from features.columns import copy, maxima, next_place, totals
 from features.compiled import COLUMN, FORMULA
 from features.config import BarParameters
-from features.kernel import COUNT, FINGERPRINT, LAST_TIME, Kernel, Plan, blank_warmup, head_of, source_fingerprint
+from features.kernel import COUNT, FINGERPRINT, HEAD, LAST_TIME, Kernel, Plan, blank_warmup, head_of, source_fingerprint
 from features.spec import FeatureSpec
 from features.windows import window_sum
+
+PLACE = HEAD - 1
+"""Slot of the state's head that is left to the kind: how many rows stand in the room behind the histories."""
 
 
 @njit(**FORMULA)
@@ -68,17 +71,17 @@ def block_end(times: np.ndarray, columns: np.ndarray, start: int, plan: np.ndarr
 
 
 @njit(**COLUMN)
-def window_columns(m: np.ndarray, n: int, plan: np.ndarray, i: int, state: np.ndarray, count: int) -> None:
+def window_columns(m: np.ndarray, n: int, plan: np.ndarray, i: int, state: np.ndarray, place: int, count: int) -> None:
     """Run one instruction over windows."""
     op, x, s = plan[i + OP], plan[i + INPUTS], plan[i + STATE]
     if op == Op.TOTAL:
-        totals(m, plan, plan[i + TARGET], x, state, s, n)
+        totals(m, plan, plan[i + TARGET], x, state, s, place, n)
     elif op == Op.DEVIATION:
-        moments(m, plan, plan[i + TARGET], x, state, s, n)
+        moments(m, plan, plan[i + TARGET], x, state, s, place, n)
     elif op == Op.SCATTER_X:
-        comoments(m, plan, plan[i + TARGET], x, plan[i + INPUTS + 1], state, s, n)
+        comoments(m, plan, plan[i + TARGET], x, plan[i + INPUTS + 1], state, s, place, n)
     elif op == Op.HIGHEST:
-        maxima(m, plan, plan[i + TARGET], x, state, s, n)
+        maxima(m, plan, plan[i + TARGET], x, state, s, place, n)
     elif op == Op.LONG_TOTAL:
         window = int(m[plan[i + CONSTANTS]])
         slot = count % window
@@ -98,11 +101,12 @@ def run_block(
     features: np.ndarray,
     stride: int,
     row: int,
+    place: int,
     count: int,
 ) -> None:
     """Run all instructions on `n` bars whose fields lie in scratch; feature j goes to features[j * stride + row].
 
-    `count` bars of the stretch came before.
+    `place` is that of the windows (`features.columns`); `count` bars of the stretch came before.
     """
     code = FIRST + 2 * plan[FIELD_COUNT]
     for i in range(code, code + plan[INSTRUCTION_COUNT] * INSTRUCTION, INSTRUCTION):
@@ -110,7 +114,7 @@ def run_block(
         if plan[i + DIRECT]:
             target, d = features, d * stride + row
         if op < Op.END_OF_WINDOWS:
-            window_columns(m, n, plan, i, state, count)
+            window_columns(m, n, plan, i, state, place, count)
         elif op == Op.CLOCK:
             period, offset = int(m[plan[i + CONSTANTS]]), int(m[plan[i + CONSTANTS] + 1])
             clock(target, d, n, times, start, plan[INTERVAL_MS] + offset, period)
@@ -166,8 +170,11 @@ def compile_advance(fingerprint: int) -> Callable[..., int]:
                 number, place = plan[FIRST + 2 * f], plan[FIRST + 2 * f + 1]
                 for t in range(n):
                     scratch[place + t] = columns[number, start + t]
-            run_block(times, start, n, plan, state, scratch, features, out.shape[1], first + start, head[COUNT])
+            run_block(
+                times, start, n, plan, state, scratch, features, out.shape[1], first + start, head[PLACE], head[COUNT]
+            )
             blank_warmup(out, first + start, first + stop, head[COUNT], plan[WARMUP_ROWS])
+            head[PLACE] = next_place(head[PLACE], n)
             head[COUNT] += n
             head[LAST_TIME] = times[stop - 1]
             start = stop

@@ -6,7 +6,7 @@ in one go for all their windows, from a table.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -59,7 +59,6 @@ class Step:
     windows: tuple[int, ...] = ()
     row: int | None = None
     """Feature that it writes, None: a column in scratch."""
-    table: Table | None = field(default=None, repr=False)
 
 
 def order_steps(selected: Sequence[Node]) -> list[Step]:
@@ -97,12 +96,12 @@ def order_steps(selected: Sequence[Node]) -> list[Step]:
 
 def write_features(steps: Sequence[Step], selected: Sequence[Node]) -> list[Step]:
     """Let the steps that make features write them out, and return copies for columns that are needed elsewhere too."""
-    read = {x for step in steps for x in step.inputs}
+    read = {x for step in steps for x in step.inputs} | {x for x in selected if selected.count(x) > 1}
     makers = {output: step for step in steps for output in step.outputs}
     copies = []
     for row, node in enumerate(selected):
         step = makers.get(node)
-        if step is None or step.windows or step.row is not None or node in read:
+        if step is None or step.windows or node in read:
             copies.append(Step(Op.COPY, (node,), [object()], row=row))
         else:
             step.row = row
@@ -124,7 +123,7 @@ def place_columns(steps: Sequence[Step], fields: Sequence[Node]) -> tuple[dict[o
                     free.append(count)
                     count += 1
                 places[output] = free.pop()
-        for node in {*step.inputs, *(step.outputs if step.row is None else ())}:
+        for node in dict.fromkeys((*step.inputs, *(step.outputs if step.row is None else ()))):
             if last_read[node] == number:
                 free.append(places[node])
     return places, count

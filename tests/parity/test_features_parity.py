@@ -280,7 +280,7 @@ def test_an_edit_of_any_source_of_the_step_misses_the_compiled_cache(tmp_path: P
     assert run() == "1.0"
     price = tmp_path / "features" / "bars" / "price.py"
     source = price.read_text()
-    edited = source.replace("(bar.high - max(bar.open, bar.close)) / span", "42.0 + 0.0 * span")
+    edited = source.replace("(high - max(opened, close)) / (high - low)", "42.0")
     assert edited != source
     price.write_text(edited)
     assert run() == "42.0"
