@@ -60,6 +60,7 @@ RICH = {
     "inverse": (COIN, MarketConfig(leverage=60.0, stop_out_fraction=0.05, max_participation=4.0), (5.0, 0.1)),
     "spot": (SPOT, MarketConfig(latency_ms=60_000.0, impact=2.0, **MOVING), (10_000.0, 100.0)),
     "rebate": (COARSE, MarketConfig(limit_ttl_bars=2.0, max_participation=0.03), (10_000.0, 650.0)),
+    "costly": (PERPETUAL, replace(plain(), impact=90.0, max_participation=0.15), (9_000.0, 5_000.0, 3_000.0)),
     "thin": (ODD_STEPS, MarketConfig(max_participation=0.01, stop_out_fraction=0.7), (30_000.0,)),
     **{f"breaker: {name}": (PERPETUAL, MarketConfig(risk=limits), (10_000.0,)) for name, limits in BREAKERS.items()},
     "careful": (PERPETUAL, plain(leverage=5.0, risk=replace(BREAKERS["all"], entries_per_day=np.inf)), (10_000.0,)),
