@@ -215,7 +215,7 @@ def close_position(
             clock[lanes.CLOSING, i] = reason
         if size <= 0.0:
             return 0.0
-    part = size / held_size
+    part = size / held_size if size < held_size else 1.0
     price, fee_rate, spread, impact_cost = mid, terms[T.MAKER_FEE], 0.0, 0.0
     if reason != lanes.BY_TAKE_PROFIT:
         before = market_price(arrival, -side, half_spread)
@@ -266,7 +266,9 @@ def _record(
     trades: np.ndarray,
 ) -> None:
     """Write an exit into lane i's ring and count it."""
-    record = trades[i, clock[lanes.TRADES, i] % trades.shape[1]]
+    # A remainder is a division; one slot, as training has, needs none.
+    slot = clock[lanes.TRADES, i] % trades.shape[1] if trades.shape[1] > 1 else 0
+    record = trades[i, slot]
     record[lanes.SIDE] = side
     record[lanes.SIZE] = size
     record[lanes.ENTRY_BAR] = clock[lanes.ENTRY_ROW, i]

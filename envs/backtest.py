@@ -17,9 +17,6 @@ from envs.observation import observation_columns
 from envs.policy import Policy
 from envs.trades import TradeLog
 
-CHUNK_BARS = 4_096
-"""Steps between two emptyings of the lanes' trade rings."""
-
 
 @dataclass(frozen=True)
 class Costs:
@@ -74,6 +71,9 @@ class BacktestResult:
 class Backtest:
     """Runs policies or ready orders over all bars of `market`, one lane for each entry of `capitals`."""
 
+    chunk_bars = 4_096
+    """Steps between two emptyings of the lanes' trade rings."""
+
     def __init__(self, market: Market, config: MarketConfig, capitals: Sequence[float] | None = None) -> None:
         """`capitals` defaults to the config's one initial capital. Raises InputError when that is a range."""
         if capitals is None:
@@ -105,7 +105,7 @@ class Backtest:
             batch.step(orders, observations)
             equity[row] = batch.state.money(lanes.EQUITY)
             position[row] = batch.state.money(lanes.QTY)
-            if row % CHUNK_BARS == 0:
+            if row % self.chunk_bars == 0:
                 log.collect(batch.state)
         return self._finish(batch, log, equity, position)
 
@@ -128,8 +128,8 @@ class Backtest:
         batch, log, equity, position = self._begin()
         unwatched = np.empty((0, len(observation_columns(self.market))), dtype=np.float32)
         batch.step(orders[0], unwatched)
-        for start in range(0, rows - 1, CHUNK_BARS):
-            stop = min(start + CHUNK_BARS, rows - 1)
+        for start in range(0, rows - 1, self.chunk_bars):
+            stop = min(start + self.chunk_bars, rows - 1)
             batch.replay(orders[start:stop], equity[start + 1 : stop + 1], position[start + 1 : stop + 1])
             log.collect(batch.state)
         return self._finish(batch, log, equity, position)
@@ -145,7 +145,7 @@ class Backtest:
 
     def _open_batch(self, count: int) -> tuple[LaneBatch, TradeLog]:
         """Lanes whose rings hold the exits of a chunk, and the log that empties them."""
-        slots = lanes.EXITS_PER_BAR * min(CHUNK_BARS, len(self.market)) + 1
+        slots = lanes.EXITS_PER_BAR * min(self.chunk_bars, len(self.market)) + 1
         return LaneBatch(self.market, self.config, count, trade_slots=slots), TradeLog(self.market, count)
 
     def _finish(self, batch: LaneBatch, log: TradeLog, equity: np.ndarray, position: np.ndarray) -> BacktestResult:

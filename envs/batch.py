@@ -17,22 +17,22 @@ class LaneBatch:
         self.market = market
         self.state = LaneState.create(lanes, trade_slots)
         self.terms = trading_terms(market.instrument, config, market.interval_ms, funded=market.funded)
-
-    def step(self, orders: np.ndarray, observations: np.ndarray) -> int:
-        """Move every lane one bar by `kernel.step_lanes`; returns how many episodes ended."""
-        state, market = self.state, self.market
-        return step_lanes(
+        state = self.state
+        # Put together once: a single lane's step feels every attribute that is looked up.
+        self._given = (
             state.account,
             state.clock,
+            state.trades,
             market.prices,
             market.calendar,
             market.finer,
             market.observations,
             self.terms,
-            orders,
-            observations,
-            state.trades,
         )
+
+    def step(self, orders: np.ndarray, observations: np.ndarray) -> int:
+        """Move every lane one bar by `kernel.step_lanes`; returns how many episodes ended."""
+        return step_lanes(*self._given, orders, observations)
 
     def replay(self, orders: np.ndarray, equity: np.ndarray, position: np.ndarray) -> None:
         """Step through order rows (S, N, 5) unwatched; `equity` and `position` (S, N) take every close."""

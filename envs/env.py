@@ -19,6 +19,8 @@ from envs.masks import action_masks
 from envs.observation import observation_columns, observation_space
 from envs.render import EpisodeTrace, episode_image, save_episode
 
+_FLOAT32 = np.dtype(np.float32)  # quicker to allocate by than the scalar type
+
 
 class ScalpingEnv(gym.Env):
     """Trade one symbol with bracketed positions, one decision at the close of each bar.
@@ -60,11 +62,8 @@ class ScalpingEnv(gym.Env):
         self._trace: EpisodeTrace | None = None
         self._starter = EpisodeStarter(self.market, self.config, self._batch.state, np.zeros(1))
         self._decoder = ActionDecoder(self.config)
-        self._actions = np.zeros((1, self._decoder.width), dtype=self._decoder.dtype)
-        # Where one action goes: setting an element costs a third of setting a row of one.
-        self._place = (0, 0) if self._decoder.width == 1 else 0
         self._orders = np.zeros((1, ORDER_WIDTH))
-        self._width = len(observation_columns(self.market))
+        self._shape = (1, len(observation_columns(self.market)))
         self._seeded = False
         self._running = False
 
@@ -83,7 +82,7 @@ class ScalpingEnv(gym.Env):
             self._starter.seed(int(self.np_random.integers(2**63)))
             self._seeded = True
         self._starter.start(np.ones(1, dtype=bool), options)
-        observations = np.empty((1, self._width), dtype=np.float32)
+        observations = np.empty(self._shape, _FLOAT32)
         self._batch.step(self._orders, observations)
         self._running = True
         state = self._batch.state
@@ -101,10 +100,8 @@ class ScalpingEnv(gym.Env):
         """One bar. Raises InputError for an action outside the space, ResetNeeded when no episode is running."""
         if not self._running:
             raise gym.error.ResetNeeded("the episode has ended: call reset() before step()")
-        self._actions[self._place] = action
-        self._decoder.decode(self._actions, self._orders)
-        observations = np.empty((1, self._width), dtype=np.float32)
-        ended = self._batch.step(self._orders, observations)
+        observations = np.empty(self._shape, _FLOAT32)
+        ended = self._batch.step(self._decoder.decode_one(action), observations)
         state = self._batch.state
         reward = float(state.account[REWARD, 0])
         if self._trace is not None:
@@ -113,7 +110,7 @@ class ScalpingEnv(gym.Env):
             return observations[0], reward, False, False, {}
         self._running = False
         terminated, truncated = (bool(state.clock[flag, 0]) for flag in (TERMINATED, TRUNCATED))
-        statistics = episode_statistics(state, self.market.interval_ms, np.zeros(1, dtype=np.int64))
+        statistics = episode_statistics(state, self.market.interval_ms, np.ones(1, dtype=bool))
         info = {"account": {name: values.item() for name, values in statistics.items()}}
         return observations[0], reward, terminated, truncated, info
 

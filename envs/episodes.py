@@ -1,5 +1,6 @@
 """Where episodes begin and end, and what is told about one that has ended."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from envs.lanes import LaneState
 from envs.market import Market
 from envs.streams import first_streams, next_random
 
-YEAR_MS = 365 * 86_400_000
+DAY_MS = 86_400_000
+YEAR_MS = 365 * DAY_MS
 COST_ROWS = (lanes.FEES, lanes.SPREAD_COST, lanes.IMPACT_COST, lanes.FUNDING_COST)
 
 
@@ -104,47 +106,62 @@ def _window_of(pick: int, windows: np.ndarray) -> int:
     return low
 
 
-def episode_statistics(state: LaneState, interval_ms: int, chosen: np.ndarray) -> dict[str, np.ndarray]:
-    """What the running (or just ended) episodes of lanes `chosen` int64 (K,) have come to: arrays (K,), float64 unless
-    said.
+def episode_statistics(state: LaneState, interval_ms: int, ended: np.ndarray) -> dict[str, np.ndarray]:
+    """What the running (or just ended) episodes have come to in the lanes where bool `ended` (N,) is true: fresh arrays
+    (N,), zero in the other lanes, float64 unless said.
 
     equity         marked at the last close, settlement currency
     return_log     ln(equity / initial capital)
-    trades         exits, int64
-    win_rate       share of them with a net profit (0 without trades)
+    win_rate       share of exits with a net profit (0 without trades)
     trades_per_day exits per 24 hours
     max_drawdown   largest 1 - equity / peak, marked at closes
     sharpe         mean / standard deviation of log returns per bar, × sqrt(bars in a year); 0 when nothing moved
     costs          fees, half-spreads, impact and funding, settlement currency
     ambiguous      share of exits in bars that touched both barriers with nothing finer to tell them apart
+    trades         exits, int64
     refused        entries refused, int64
     liquidated     exits forced by the exchange, int64
     bars           length so far, int64
     """
-    account, clock = state.account[:, chosen], state.clock[:, chosen]
-    bars = clock[lanes.ROW] - clock[lanes.FIRST_ROW]
-    safe_bars = np.maximum(bars, 1)
-    trades = clock[lanes.TRADES]
-    safe_trades = np.maximum(trades, 1)
-    return_log = account[lanes.LOG_EQUITY] - account[lanes.LOG_INITIAL]
-    mean = return_log / safe_bars
-    variance = np.maximum(account[lanes.SQUARED_RETURNS] / safe_bars - mean * mean, 0.0)
-    moved = variance > 0.0
-    sharpe = np.where(moved, mean / np.sqrt(np.where(moved, variance, 1.0)), 0.0) * np.sqrt(YEAR_MS / interval_ms)
-    return {
-        "equity": account[lanes.EQUITY],
-        "return_log": return_log,
-        "trades": trades,
-        "win_rate": clock[lanes.WINS] / safe_trades,
-        "trades_per_day": trades * (86_400_000 / interval_ms) / safe_bars,
-        "max_drawdown": account[lanes.MAX_DRAWDOWN],
-        "sharpe": sharpe,
-        "costs": account[list(COST_ROWS)].sum(axis=0),
-        "ambiguous": clock[lanes.AMBIGUOUS] / safe_trades,
-        "refused": clock[lanes.REFUSED],
-        "liquidated": clock[lanes.LIQUIDATED],
-        "bars": bars,
-    }
+    reals = np.zeros((len(_REALS), len(ended)))
+    counts = np.zeros((len(_COUNTS), len(ended)), dtype=np.int64)
+    _tell_episodes(state.account, state.clock, ended, interval_ms, reals, counts)
+    return dict(zip((*_REALS, *_COUNTS), (*reals, *counts), strict=True))
+
+
+_REALS = ("equity", "return_log", "win_rate", "trades_per_day", "max_drawdown", "sharpe", "costs", "ambiguous")
+_COUNTS = ("trades", "refused", "liquidated", "bars")
+
+
+@kernel
+def _tell_episodes(
+    account: np.ndarray, clock: np.ndarray, ended: np.ndarray, interval_ms: int, reals: np.ndarray, counts: np.ndarray
+) -> None:
+    """`episode_statistics` into reals (8, N) and counts (4, N): an episode ends somewhere at almost every step of a
+    thousand lanes, so this is part of the step's time."""
+    for i in range(ended.shape[0]):
+        if not ended[i]:
+            continue
+        bars = clock[lanes.ROW, i] - clock[lanes.FIRST_ROW, i]
+        trades = clock[lanes.TRADES, i]
+        safe_bars, safe_trades = max(bars, 1), max(trades, 1)
+        return_log = account[lanes.LOG_EQUITY, i] - account[lanes.LOG_INITIAL, i]
+        mean = return_log / safe_bars
+        variance = account[lanes.SQUARED_RETURNS, i] / safe_bars - mean * mean
+        sharpe = mean / math.sqrt(variance) * math.sqrt(YEAR_MS / interval_ms) if variance > 0.0 else 0.0
+        reals[0, i] = account[lanes.EQUITY, i]
+        reals[1, i] = return_log
+        reals[2, i] = clock[lanes.WINS, i] / safe_trades
+        reals[3, i] = trades * (DAY_MS / interval_ms) / safe_bars
+        reals[4, i] = account[lanes.MAX_DRAWDOWN, i]
+        reals[5, i] = sharpe
+        for row in COST_ROWS:
+            reals[6, i] += account[row, i]
+        reals[7, i] = clock[lanes.AMBIGUOUS, i] / safe_trades
+        counts[0, i] = trades
+        counts[1, i] = clock[lanes.REFUSED, i]
+        counts[2, i] = clock[lanes.LIQUIDATED, i]
+        counts[3, i] = bars
 
 
 class EpisodeStarter:
@@ -160,6 +177,7 @@ class EpisodeStarter:
         self._state = state
         self._numbers = np.asarray(numbers, dtype=np.uint64)
         self._windows = episode_windows(market, config)
+        self._draw = self._draw_from(self._windows, config.capital_range)
         self.seed(0)
 
     def seed(self, key: int) -> None:
@@ -183,6 +201,7 @@ class EpisodeStarter:
                 stagger = bool(value)
             elif name == "span_ms":
                 windows = self._windows = episode_windows(self._market, self._config, value)
+                self._draw = self._draw_from(windows, self._config.capital_range)
             else:
                 raise InputError(
                     f"unknown option {name!r}",
@@ -191,9 +210,13 @@ class EpisodeStarter:
                 )
         state = self._state
         sequential = self._config.episode_start == "sequential"
-        days = windows[-1, 1] * self._market.interval_ms / 86_400_000
-        draw = np.array([*capital, min(np.log(2.0) * days / self._config.recency_days, 700.0)])
+        draw = self._draw_from(windows, capital) if options else self._draw
         start_episodes(state.account, state.clock, state.streams, chosen, windows, draw, sequential, stagger)
+
+    def _draw_from(self, windows: np.ndarray, capital: tuple[float, float]) -> np.ndarray:
+        """What `start_episodes` draws by."""
+        days = windows[-1, 1] * self._market.interval_ms / DAY_MS
+        return np.array([*capital, min(np.log(2.0) * days / self._config.recency_days, 700.0)])
 
     def _window_at(self, row: int) -> np.ndarray:
         """The one window that starts at `row` and lasts to the end of its tradable stretch, or an episode's length."""

@@ -61,8 +61,9 @@ def order_quantity(equity: float, fraction: float, price: float, fee: float, bud
     0.0 (refused) when that leaves less than the minimum notional, or nothing.
     """
     unit = unit_notional(price, terms)
-    notional = fraction * equity / (1.0 / terms[T.LEVERAGE] + fee)
-    quantity = whole_lots(min(notional / unit, budget), terms)
+    # The one division does not wait for the equity, which is known last.
+    per_money = 1.0 / ((terms[T.MARGIN] + fee) * unit)
+    quantity = whole_lots(min(fraction * equity * per_money, budget), terms)
     if quantity > 0.0 and quantity * unit >= terms[T.MIN_NOTIONAL]:
         return quantity
     return 0.0

@@ -45,8 +45,10 @@ def leave(
 @inlined
 def finer_rows(bar: int, calendar: np.ndarray, finer: np.ndarray) -> tuple[np.int64, np.int64]:
     """Rows [first, stop) of `finer` inside the bar; empty without finer bars."""
-    first = np.int64(calendar[bar, FINER])
     stop = np.int64(finer.shape[0])
+    if stop == 0:  # spares the calendar's row, which is seldom in the cache
+        return stop, stop
+    first = np.int64(calendar[bar, FINER])
     if bar + 1 < calendar.shape[0]:
         stop = np.int64(calendar[bar + 1, FINER])
     return first, stop

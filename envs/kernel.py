@@ -41,6 +41,7 @@ _LOOK_AHEAD = 32
 def step_lanes(
     account: np.ndarray,
     clock: np.ndarray,
+    trades: np.ndarray,
     prices: np.ndarray,
     calendar: np.ndarray,
     finer: np.ndarray,
@@ -48,7 +49,6 @@ def step_lanes(
     terms: np.ndarray,
     orders: np.ndarray,
     observations: np.ndarray,
-    trades: np.ndarray,
 ) -> int:
     """Move every lane one bar (a FRESH lane only shows its first row); returns how many episodes ended.
 
@@ -152,7 +152,7 @@ def move_lane(
             account[lanes.LIMIT_PRICE, i] = 0.0
             if wanted != 0.0:
                 adverse = prices[bar, HIGH] if wanted > 0.0 else prices[bar, LOW]
-                if abs(open_ / prices[row, CLOSE] - 1.0) > terms[T.COLLAR]:
+                if terms[T.COLLAR] < np.inf and abs(open_ / prices[row, CLOSE] - 1.0) > terms[T.COLLAR]:
                     clock[lanes.REFUSED, i] += 1
                 else:
                     first_price = arrival_price(open_, adverse, terms[T.LATENCY])
@@ -205,7 +205,7 @@ def replay_orders(
     `unwatched` is an empty float32 (0, C + A): a replay looks at no observations.
     """
     for step in range(orders.shape[0]):
-        step_lanes(account, clock, prices, calendar, finer, features, terms, orders[step], unwatched, trades)
+        step_lanes(account, clock, trades, prices, calendar, finer, features, terms, orders[step], unwatched)
         for i in range(equity.shape[1]):
             equity[step, i] = account[lanes.EQUITY, i]
             position[step, i] = account[lanes.QTY, i]

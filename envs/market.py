@@ -159,15 +159,18 @@ class Market:
         start, stop, _ = slice(start, stop).indices(len(self))
         if stop - start < 2:
             raise InputError(f"rows [{start}, {stop}) hold less than two bars", where=f"market {self.symbol}")
-        return replace(
-            self,
-            open_time_ms=self.open_time_ms[start:stop],
-            prices=self.prices[start:stop],
-            calendar=self.calendar[start:stop],
-            finer=self.finer[: int(self.calendar[stop, FINER]) if stop < len(self) else None],
-            observations=self.observations[start:stop],
-            segment_stop=np.minimum(self.segment_stop[start:stop], stop) - start,
-        )
+        return replace(self, **self.cut(start, stop))
+
+    def cut(self, start: int, stop: int) -> dict[str, np.ndarray]:
+        """The arrays that a slice [start, stop) changes, as views where it can."""
+        return {
+            "open_time_ms": self.open_time_ms[start:stop],
+            "prices": self.prices[start:stop],
+            "calendar": self.calendar[start:stop],
+            "finer": self.finer[: int(self.calendar[stop, FINER]) if stop < len(self) else None],
+            "observations": self.observations[start:stop],
+            "segment_stop": np.minimum(self.segment_stop[start:stop], stop) - start,
+        }
 
     def save(self, folder: str | os.PathLike) -> Path:
         """Write `folder` (arrays as .npy, the rest as market.json); it appears whole or not at all."""

@@ -75,7 +75,7 @@ def observe_lane(
     if quantity != 0.0:
         side = 1.0 if quantity > 0.0 else -1.0
         per_unit = 1.0 / account[lanes.RISK_UNIT, i]
-        exposure = side * quantity * unit_notional(close, terms) / (equity * terms[T.LEVERAGE])
+        exposure = side * quantity * unit_notional(close, terms) / equity * terms[T.MARGIN]
         unrealised = side * (close - account[lanes.ENTRY_PRICE, i]) * per_unit
         to_take_profit = side * (account[lanes.TAKE_PROFIT, i] - close) * per_unit
         to_stop = side * (close - account[lanes.STOP_LOSS, i]) * per_unit
@@ -94,7 +94,7 @@ def observe_lane(
     observation[width + 5] = _bounded(held)
     observation[width + 6] = _bounded(account[lanes.LOG_EQUITY, i] - account[lanes.LOG_INITIAL, i])
     observation[width + 7] = _bounded(1.0 - equity / account[lanes.PEAK, i])
-    observation[width + 8] = _bounded((log_quote / _LN_10 - 3.5) / 1.5)
+    observation[width + 8] = _bounded(log_quote * (1.0 / (1.5 * _LN_10)) - 3.5 / 1.5)
     observation[width + 9] = resting
     observation[width + 10] = 0.5 * clock[lanes.RISK_STATE, i]
 

@@ -6,16 +6,18 @@ Gymnasium no longer loads plug-ins through entry points, so the module is named 
 import gymnasium as gym
 
 ENV_ID = "Scalping/Bracket-v0"
+BOOK_ENV_ID = "Scalping/Book-v0"
 
 
 def register() -> None:
-    """Add `Scalping/Bracket-v0` (scalar and vector entry points) to Gymnasium's registry, once."""
-    if ENV_ID not in gym.registry:
-        gym.register(
-            id=ENV_ID,
-            entry_point="envs.env:ScalpingEnv",
-            vector_entry_point="envs.vector_env:ScalpingVectorEnv",
-        )
+    """Add `Scalping/Bracket-v0` and `Scalping/Book-v0` (scalar and vector entry points) to the registry, once."""
+    places = {
+        ENV_ID: ("envs.env:ScalpingEnv", "envs.vector_env:ScalpingVectorEnv"),
+        BOOK_ENV_ID: ("envs.book.env:BookEnv", "envs.book.env:BookVectorEnv"),
+    }
+    for name, (scalar, vector) in places.items():
+        if name not in gym.registry:
+            gym.register(id=name, entry_point=scalar, vector_entry_point=vector)
 
 
 register()

@@ -18,7 +18,7 @@ from envs.config import MarketConfig, RewardMode
     MAKER_FEE,
     TAKER_FEE,
     LIQUIDATION_FEE,
-    LEVERAGE,
+    MARGIN,  # 1 / leverage: equity that a unit of notional ties up
     MAINTENANCE,  # margin that must stay, as a fraction of the position's value; 0 where nothing is liquidated
     TICK_NUMERATOR,
     TICK_DENOMINATOR,
@@ -84,7 +84,7 @@ def trading_terms(
     terms[MAKER_FEE] = maker_bps * 1e-4
     terms[TAKER_FEE] = taker_bps * 1e-4
     terms[LIQUIDATION_FEE] = instrument.liquidation_fee_bps * 1e-4
-    terms[LEVERAGE] = config.leverage
+    terms[MARGIN] = 1.0 / config.leverage
     terms[MAINTENANCE] = instrument.maintenance_margin
     terms[TICK_NUMERATOR], terms[TICK_DENOMINATOR] = tick.numerator, tick.denominator
     terms[LOT_NUMERATOR], terms[LOT_DENOMINATOR] = lot.numerator, lot.denominator

@@ -191,9 +191,10 @@ class ScalpingVectorEnv(VectorEnv):
         """The statistics of the lanes in bool `ended` (N,), zero elsewhere, under "account", and the mask."""
         account: dict[str, np.ndarray] = {}
         for block in self._blocks:
-            chosen = np.flatnonzero(ended[block.lanes])
-            statistics = episode_statistics(block.batch.state, block.batch.market.interval_ms, chosen)
-            for name, values in statistics.items():
-                column = account.setdefault(name, np.zeros(self.num_envs, dtype=values.dtype))
-                column[block.lanes][chosen] = values
+            told = episode_statistics(block.batch.state, block.batch.market.interval_ms, ended[block.lanes])
+            if len(self._blocks) == 1:
+                account = told
+                continue
+            for name, values in told.items():
+                account.setdefault(name, np.empty(self.num_envs, dtype=values.dtype))[block.lanes] = values
         return {"account": account, "_account": ended}

@@ -31,7 +31,7 @@ def step_down(value: float, numerator: float, denominator: float) -> float:
     """Largest multiple of the step numerator/denominator not above `value`."""
     if numerator == 0.0:
         return value
-    return np.floor(value * denominator / numerator + GRID_TOLERANCE) * numerator / denominator
+    return np.floor(value * (denominator / numerator) + GRID_TOLERANCE) * numerator / denominator
 
 
 @njit(error_model="numpy", forceinline=True)
@@ -39,7 +39,7 @@ def step_up(value: float, numerator: float, denominator: float) -> float:
     """Smallest multiple of the step numerator/denominator not below `value`."""
     if numerator == 0.0:
         return value
-    return np.ceil(value * denominator / numerator - GRID_TOLERANCE) * numerator / denominator
+    return np.ceil(value * (denominator / numerator) - GRID_TOLERANCE) * numerator / denominator
 
 
 @njit(error_model="numpy", forceinline=True)

@@ -77,7 +77,7 @@ class Account(Terms):
         """Fill what can be filled of an entry of `wanted` units at `price`, and set its bracket."""
         size = min(wanted, self.lots(self.room))
         if size <= 0 or size * self.notional(price) < exact(self.market.instrument.min_notional):
-            self.met.add("refused small")
+            self.met.add("under the min notional" if size > 0 else "under a lot")
             self.counts["refused"] += 1
             return
         self.take(wanted)

@@ -45,13 +45,13 @@ def random_bars(count: int, seed: int, gap_bps: float = 0.0) -> np.ndarray:
     return np.column_stack([prices[:, 0], prices.max(axis=1), prices.min(axis=1), prices[:, -1]])
 
 
-def market_of(prices: np.ndarray) -> Market:
+def market_of(prices: np.ndarray, instrument: Instrument = INSTRUMENT) -> Market:
     """The bars as a market with nothing to observe."""
     count = len(prices)
     times = _START_MS + 60_000 * np.arange(count)
     columns = [np.ascontiguousarray(prices[:, k]) for k in range(4)]
     bars = BarArrays(times, *columns, *[np.ones(count)] * 5)
-    return Market.build(bars, np.zeros((count, 1), dtype=np.float32), ("nothing",), INSTRUMENT)
+    return Market.build(bars, np.zeros((count, 1), dtype=np.float32), ("nothing",), instrument)
 
 
 def cross_signals(close: np.ndarray, fast: int = 20, slow: int = 60) -> np.ndarray:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from envs.backtest import CHUNK_BARS, Backtest, BacktestResult
+from envs.backtest import Backtest, BacktestResult
 from envs.batch import LaneBatch
 from envs.book import lanes as own
 from envs.book.batch import BookBatch
@@ -83,19 +83,20 @@ class BookBacktest(Backtest):
     """`Backtest` over a book market; `run` and `replay` return a `BookResult`."""
 
     market: BookMarket
+    chunk_bars = 64
 
     def __init__(self, market: BookMarket, config: BookConfig, capitals: Sequence[float] | None = None) -> None:
         """Raises InputError as `Backtest` and `BookBatch` do."""
         super().__init__(market, config, capitals)
 
     def _open_batch(self, count: int) -> tuple[LaneBatch, TradeLog]:
-        """Rings that hold a fill by every event and every decision of a chunk."""
+        """Rings that hold all fills of a chunk: two by each event, and those of each decision."""
         rows = len(self.market)
-        starts = np.arange(0, rows, CHUNK_BARS)
-        stops = np.minimum(starts + CHUNK_BARS, rows - 1)
+        starts = np.arange(0, rows, self.chunk_bars)
+        stops = np.minimum(starts + self.chunk_bars, rows - 1)
         schedule = self.market.schedule
         events = int(np.max(schedule[stops, STOP] - schedule[starts, FIRST]))
-        slots = events + EXITS_PER_BAR * min(CHUNK_BARS, rows) + 1
+        slots = 2 * events + EXITS_PER_BAR * (self.chunk_bars + 1)
         batch = BookBatch(self.market, self.config, count, trade_slots=slots, fill_slots=slots)
         return batch, BookLog(self.market, count)
 

@@ -1,7 +1,7 @@
 """`BookMarket`: decision rows over recorded trades and books."""
 
-from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -130,11 +130,9 @@ class BookMarket(Market):
             schedule=np.concatenate([inside, decisions.known[:, 1:]], axis=1),
         )
 
-    def slice(self, start: int, stop: int) -> Self:
-        """As `Market.slice`; the events stay whole."""
-        rows = super().slice(start, stop)
-        start, stop, _ = slice(start, stop).indices(len(self))
-        return replace(rows, schedule=self.schedule[start:stop])
+    def cut(self, start: int, stop: int) -> dict[str, np.ndarray]:
+        """As `Market.cut`; the events stay whole."""
+        return {**super().cut(start, stop), "schedule": self.schedule[start:stop]}
 
 
 def _bars(recording: Recording, decisions: Decisions, inside: np.ndarray) -> tuple[BarArrays, np.ndarray]:

@@ -21,7 +21,7 @@ from tests.market_tools import PERPETUAL, SPOT, plain, random_market, random_ord
 from tests.reference_market import Account, simulate
 
 DOCS = Path(__file__).parents[2] / "docs" / "fills.md"
-COARSE = Instrument("COARSE", 0.5, 0.25, 60.0, maker_fee_bps=-1.0, taker_fee_bps=4.0)
+COARSE = Instrument("COARSE", 0.5, 0.25, 300.0, maker_fee_bps=-1.0, taker_fee_bps=4.0)
 ODD_STEPS = Instrument("ODD", 0.3, 0.07, 0.0, maker_fee_bps=0.0, taker_fee_bps=0.0)
 MARGINED = replace(PERPETUAL, maintenance_margin=0.02, liquidation_fee_bps=30.0)
 COIN = Instrument("COIN", 0.1, 10.0, 0.005, 2.0, 5.0, "inverse", maintenance_margin=0.01, liquidation_fee_bps=20.0)
@@ -30,7 +30,7 @@ PLAIN = {
     "perpetual": (PERPETUAL, plain(), CAPITALS),
     "leverage": (PERPETUAL, plain(leverage=10.0, half_spread_bps=2.0, stop_out_fraction=0.6), (10_000.0, 300.0)),
     "spot": (SPOT, plain(half_spread_bps=0.0), (100_000.0, 50.0)),
-    "coarse": (COARSE, plain(half_spread_bps=7.0), (1_000.0, 450.0)),
+    "coarse": (COARSE, plain(half_spread_bps=7.0), (1_000.0, 650.0)),
     "odd steps": (ODD_STEPS, plain(half_spread_bps=0.1), (1_000.0,)),
 }
 MOVING = {"trailing_bps": 13.7, "break_even_bps": 7.3}
@@ -59,7 +59,8 @@ RICH = {
     "ruin": (PERPETUAL, MarketConfig(leverage=20.0, max_participation=5.0, stop_out_fraction=0.8), (3_000.0,)),
     "inverse": (COIN, MarketConfig(leverage=60.0, stop_out_fraction=0.05, max_participation=4.0), (5.0, 0.1)),
     "spot": (SPOT, MarketConfig(latency_ms=60_000.0, impact=2.0, **MOVING), (10_000.0, 100.0)),
-    "rebate": (COARSE, MarketConfig(limit_ttl_bars=2.0, max_participation=0.03), (10_000.0, 450.0)),
+    "rebate": (COARSE, MarketConfig(limit_ttl_bars=2.0, max_participation=0.03), (10_000.0, 650.0)),
+    "costly": (PERPETUAL, replace(plain(), impact=90.0, max_participation=0.15), (9_000.0, 5_000.0, 3_000.0)),
     "thin": (ODD_STEPS, MarketConfig(max_participation=0.01, stop_out_fraction=0.7), (30_000.0,)),
     **{f"breaker: {name}": (PERPETUAL, MarketConfig(risk=limits), (10_000.0,)) for name, limits in BREAKERS.items()},
     "careful": (PERPETUAL, plain(leverage=5.0, risk=replace(BREAKERS["all"], entries_per_day=np.inf)), (10_000.0,)),
@@ -68,7 +69,16 @@ RICH = {
 SEEDS = range(4)
 RULES = {
     *("take_profit", "stop_loss", "signal", "time_out", "forced", "ruin", "end", "liquidation", "risk"),
-    *("participation", "refused small", "funding", "nan", "trailing", "break even", "finer gap"),
+    *(
+        "participation",
+        "under a lot",
+        "under the min notional",
+        "funding",
+        "nan",
+        "trailing",
+        "break even",
+        "finer gap",
+    ),
     *("limit filled", "limit filled in finer", "limit cancelled", "limit replaced", "post-only", "collar"),
     *("stopped by drawdown", "stopped by daily_loss", "reducing by daily_entries"),
     *("reducing by losing_streak", "reducing by volatility"),

@@ -37,7 +37,7 @@ def best_rule_profit(market: Market, config: MarketConfig) -> float:
     """Largest net log return of any threshold rule on the signal, with any bracket that a policy could choose."""
     enter, leave = np.array(list(itertools.product(ENTER, EXIT))).T
     signal = market.observations[:, market.columns.index("signal")].astype(np.float64)
-    orders = np.empty((len(market), len(enter), 4))
+    orders = np.full((len(market), len(enter), 5), np.inf)
     side = np.zeros(len(enter))
     for row, x in enumerate(signal):
         side = np.where(x > enter, 1.0, np.where(x < -enter, -1.0, np.where(side * x > leave, side, 0.0)))

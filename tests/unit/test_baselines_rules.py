@@ -30,7 +30,7 @@ def test_recorded_orders_replay_to_the_same_backtest(market, mode):
     config = replace(CONFIG, action_mode=mode)
     rule = ThresholdRule("x1", 0.8, columns=observation_columns(market), config=config)
     result, orders = recorded_backtest(market, config, rule, capital=5000.0)
-    assert orders.shape == (len(market), 4)
+    assert orders.shape == (len(market), 5)
     again = Backtest(market, config, (5000.0,)).replay(orders[:, None])
     np.testing.assert_array_equal(again.equity, result.equity)
     assert again.trades.equals(result.trades)
