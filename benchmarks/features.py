@@ -42,7 +42,7 @@ from features.batch import compute_features
 from features.catalogue import feature_names
 from features.stream import FeatureStream
 
-PIECE_BARS = 8_192
+PIECE_BARS = 4_096
 CHECKED_BARS = 60_000
 SETTLED = 4_000
 """Rows left out of the check: TA-Lib starts Wilder's and Appel's averages with a plain mean, which fades."""

@@ -83,7 +83,7 @@ class Room:
 
     def column(self, depth: int = 0) -> int:
         """Address of a new column's first row."""
-        address = self.end + depth
+        address = -(-(self.end + depth) // 8) * 8  # vectors of eight rows then lie within a cache line
         self.end = address + BLOCK
         return address
 

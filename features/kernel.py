@@ -62,6 +62,13 @@ class Kernel:
     """(time, row by field, last time or None, fields the selection reads) -> (what is wrong with it, remedy)."""
 
 
+def aligned_floats(size: int) -> np.ndarray:
+    """float64 (size,), not set, that begins where a cache line does: vectors of eight then never straddle two."""
+    memory = np.empty(size + 7)
+    start = -(memory.ctypes.data // 8) % 8
+    return memory[start : start + size]
+
+
 def load_kernel(kind: str) -> Kernel:
     """`KERNEL` of `features.<kind>.kernel`; imported here only, since that needs the compiler."""
     kernel: Kernel = import_module(f"features.{kind}.kernel").KERNEL

@@ -11,7 +11,7 @@ from data_pipeline.errors import InputError
 from data_pipeline.schema import iso_time
 from features.catalogue import KINDS, select_features
 from features.config import NormaliserConfig
-from features.kernel import COUNT, FINGERPRINT, HEAD, LAST_TIME, load_kernel
+from features.kernel import COUNT, FINGERPRINT, HEAD, LAST_TIME, aligned_floats, load_kernel
 from features.normalisation import NORMALISER_FINGERPRINT, Normaliser
 
 CHUNK_ROWS = 16_384
@@ -46,7 +46,7 @@ class FeatureStream:
         self._kernel = load_kernel(kind)
         plan = self._kernel.make_plan(self.parameters, selected)
         self._plan, self._settings = plan.plan, plan.settings
-        self._state, self._scratch = np.zeros(plan.state_size), np.empty(plan.scratch_size)
+        self._state, self._scratch = np.zeros(plan.state_size), aligned_floats(plan.scratch_size)
         self._head = self._state[:HEAD].view(np.int64)
         self._normaliser = None if normaliser is None else Normaliser(normaliser, len(selected))
         self._required = {field for spec in selected for field in spec.inputs}
@@ -93,7 +93,7 @@ class FeatureStream:
         """
         times = getattr(events, self.kind.time_field)
         columns = [getattr(events, name) for name in self.kind.fields]
-        out = np.empty((len(self.names), len(times)))
+        out = aligned_floats(len(self.names) * len(times)).reshape(len(self.names), len(times))
         # Own buffers, not the caller's arrays: read-only or strided ones would make numba compile a second `advance`.
         time_chunk = np.empty(CHUNK_ROWS, dtype=np.int64)
         chunk = np.empty((len(columns), CHUNK_ROWS))

@@ -53,10 +53,10 @@ PLACE = HEAD - 1
 def bar_fits(columns: np.ndarray, t: int, required: int) -> bool:
     """Prices finite, positive and ordered; volume and every required optional field finite and not negative."""
     o, h, low, c = columns[0, t], columns[1, t], columns[2, t], columns[3, t]
-    fits = 0.0 < low <= o <= h < math.inf and low <= c <= h and 0.0 <= columns[4, t] < math.inf
-    for number in range(5, 9):
-        if (required >> number) & 1:
-            fits = fits and 0.0 <= columns[number, t] < math.inf
+    fits = (low > 0.0) & (low <= o) & (o <= h) & (h < math.inf) & (low <= c) & (c <= h)
+    for number in range(4, 9):
+        there = (columns[number, t] >= 0.0) & (columns[number, t] < math.inf)
+        fits &= there | (((required >> number) & 1) == 0)
     return fits
 
 
@@ -64,10 +64,16 @@ def bar_fits(columns: np.ndarray, t: int, required: int) -> bool:
 def block_end(times: np.ndarray, columns: np.ndarray, start: int, plan: np.ndarray) -> int:
     """End of the block that starts with the good bar at `start`: no later than the next bad bar or gap."""
     stop = min(start + BLOCK, len(times))
-    for t in range(start + 1, stop):
-        if times[t] != times[t - 1] + plan[INTERVAL_MS] or not bar_fits(columns, t, plan[REQUIRED]):
-            return t
-    return stop
+    interval, required = plan[INTERVAL_MS], plan[REQUIRED]
+    good = 0
+    for t in range(np.uint64(start + 1), np.uint64(stop)):  # mostly nothing is wrong: look at all, in vectors
+        good += (times[t] == times[t - np.uint64(1)] + interval) & bar_fits(columns, t, required)
+    if good == stop - start - 1:
+        return stop
+    t = start + 1
+    while times[t] == times[t - 1] + interval and bar_fits(columns, t, required):
+        t += 1
+    return t
 
 
 @njit(**COLUMN)

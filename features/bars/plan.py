@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from features.bars.fields import BAR_FIELDS, OPTIONAL_FIELDS
+from features.bars.fields import BAR_FIELDS
 from features.bars.graph import Node
 from features.bars.instruction import CONSTANTS, DIRECT, INPUTS, INSTRUCTION, OP, STATE, TARGET
 from features.bars.ops import Op
@@ -171,7 +171,7 @@ def compile_plan(selected: Sequence[Node], interval_ms: int, warmup: int) -> Pla
             scratch = max(scratch, room.end)
         else:
             line[TARGET] = address(step.outputs[0]) if step.row is None else step.row
-    required = sum(1 << BAR_FIELDS.index(name) for name in OPTIONAL_FIELDS if name in needed)
+    required = sum(1 << number for number, name in enumerate(BAR_FIELDS) if name in needed | {"volume"})
     loads = [number for name, node in fields.items() for number in (BAR_FIELDS.index(name), address(node))]
     head = [interval_ms, warmup, required, size - ZEROS - BLOCK, len(fields), len(steps), tables_at]
     plan = np.array([*head, *loads, *code.ravel(), *tables], dtype=np.int64)

@@ -58,9 +58,14 @@ def lag(m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndarray, i: 
 
 @njit(**COLUMN)
 def clock(target: np.ndarray, d: int, n: int, times: np.ndarray, start: int, offset_ms: int, period_ms: int) -> None:
-    """UTC times moved by the offset, as the share of the period that has passed."""
-    for t in range(n):
-        target[d + t] = ((times[start + t] + offset_ms) % period_ms) / period_ms
+    """UTC times moved by the offset, as the share of the period that has passed.
+
+    In floats, which hold whole milliseconds exactly: integer division has no vector instruction.
+    """
+    to, first, offset, period = np.uint64(d), np.uint64(start), float(offset_ms), float(period_ms)
+    for t in range(np.uint64(n)):
+        time = float(times[first + t]) + offset
+        target[to + t] = (time - np.floor(time / period) * period) / period
 
 
 @njit(**COLUMN)
