@@ -83,6 +83,20 @@ def test_a_reversal_sells_twice_and_a_time_out_uses_up_its_step() -> None:
     ]
 
 
+def test_what_the_lane_took_is_not_there_again_until_the_next_book() -> None:
+    shallow = ("99.9x6 99.8x1", "100.0x20")
+    fills = fills_of(replay(tape_market((-10, *shallow)), [LONG, SHORT, SHORT], 500.0))
+    assert fills[:3] == [
+        (1_100, 4.99, 100.0, False, "none"),
+        (2_100, -4.99, 99.9, False, "signal"),
+        (2_100, -2.01, round((1.01 * 99.9 + 99.8) / 2.01, 8), False, "none"),
+    ]
+    fills = fills_of(replay(tape_market((-10, *shallow), (2_100, *shallow)), [LONG, SHORT, SHORT], 500.0))
+    assert fills[2][:2] == (2_100, -2.01)
+    fills = fills_of(replay(tape_market((-10, *shallow), (2_150, *shallow)), [LONG, FLAT, SHORT], 500.0))
+    assert fills[2][:3] == (3_100, -4.99, 99.9)
+
+
 def test_nothing_is_sold_short_on_spot() -> None:
     spot = Instrument("SPOT", 0.1, 0.01, 5.0, 10.0, 10.0, "spot")
     assert fills_of(replay(tape_market(CALM, instrument=spot), [SHORT, SHORT])) == []
