@@ -345,6 +345,9 @@ def value_account(
 def measure_account(i: int, close: float, account: np.ndarray, terms: np.ndarray) -> None:
     """What the step did to lane i's equity: log return, drawdown, reward."""
     before, equity = account[lanes.REWARD, i], account[lanes.EQUITY, i]
+    if equity == before:  # what follows would change nothing
+        account[lanes.REWARD, i] = step_reward(i, 0.0, 0.0, close, account, terms)
+        return
     log_equity = log(max(equity, EQUITY_FLOOR * account[lanes.INITIAL, i]))
     change = log_equity - account[lanes.LOG_EQUITY, i]
     account[lanes.LOG_EQUITY, i] = log_equity

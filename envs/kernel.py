@@ -45,6 +45,8 @@ from features.brackets import bracket_exit
 
 _LOOK_AHEAD = 32
 """Lanes between asking for a lane's next row and reading it: about one memory latency of work."""
+_VECTOR_LANES = 8
+"""Fewer lanes do not fill a vector register."""
 
 
 @kernel
@@ -93,7 +95,7 @@ def step_lanes(
 @inlined
 def _measure(count: int, account: np.ndarray, clock: np.ndarray, prices: np.ndarray, terms: np.ndarray) -> None:
     """What the bar did to every lane's equity, and what circuit breakers make of it; no lane is FRESH any more."""
-    plain = terms[T.REWARD_MODE] == T.LOG_EQUITY
+    plain = terms[T.REWARD_MODE] == T.LOG_EQUITY and count >= _VECTOR_LANES
     guarded = terms[T.RISK] != 0.0
     if plain:
         measure_lanes(count, account, terms)
