@@ -108,10 +108,10 @@ def test_what_came_while_an_order_was_under_way_uses_up_the_decision() -> None:
     # Stopped out at 2050; the decision of 2000 to reverse arrives at 2100 and does nothing.
     assert [fill[4] for fill in fills_of(replay(market, [stopped, SHORT], 500.0))] == ["none", "stop_loss"]
     # The bid is hit at 2050; the decision of 2000 to be flat cancels what is left, and closes a step later.
-    market = tape_market((-10, "99.9x1", "100.0x20"), (2_050, "sell", 99.9, 2.0), (2_500, "sell", 99.9, 9.0))
+    market = tape_market((-10, "99.9x1 99.8x9", "100.0x20"), (2_050, "sell", 99.9, 2.0), (2_500, "sell", 99.9, 9.0))
     assert fills_of(replay(market, [BID], 500.0)) == [
         (2_050, 1.0, 99.9, True, "none"),
-        (4_000, -1.0, 99.9, False, "end"),
+        (3_100, -1.0, 99.8, False, "signal"),
     ]
 
 
@@ -131,6 +131,12 @@ def test_a_queue_beyond_the_ten_levels_has_no_end_until_they_reach_it() -> None:
 def test_a_crossing_book_fills_what_it_shows() -> None:
     market = tape_market((-10, "99.9x50", "100.0x20"), (1_500, "99.7x9", "99.8x1 99.9x1.5 100.0x9"))
     assert fills_of(replay(market, [BID], 500.0))[0] == (1_500, 2.5, 99.9, True, "none")
+
+
+def test_a_stop_is_met_by_the_price_to_leave_at() -> None:
+    stopped = [1.0, INF, 20.0, INF]  # 99.8
+    market = tape_market(CALM, (1_400, "99.9x20", "99.95x20"), (1_500, "99.7x20", "100.0x20"))
+    assert fills_of(replay(market, [stopped], 500.0))[1] == (1_500, -4.99, 99.7, False, "stop_loss")
 
 
 def test_a_larger_take_profit_goes_to_the_back_of_its_queue() -> None:
