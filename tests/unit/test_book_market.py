@@ -232,6 +232,12 @@ def test_gaps_leave_no_row_and_missing_trades_are_gaps() -> None:
     assert broken.tradable.sum() == whole.tradable.sum() - 7
 
 
+def test_an_entry_does_not_rest_over_a_gap() -> None:
+    tape = ((-10, "99.9x20", "100.0x20"), (2_900, "99.9x20", "100.0x20"), (9_500, "99.0x20", "99.1x20"))
+    market = tape_market(*tape, (10_050, "sell", 98.0, 5.0), end=12_000.0, max_silence_ms=5_000)
+    assert fills_of(replay(market, [BID, BID], 500.0)) == []
+
+
 @pytest.mark.parametrize(
     ("bids", "asks", "what"),
     [
