@@ -65,7 +65,7 @@ def enter_at_market(
     size = order_quantity(cash, fraction, before, fee_rate, np.inf, terms)
     worst = before
     if terms[T.IMPACT] > 0.0 and size > 0.0:
-        allowed = min(size, whole_lots(budget, terms))
+        allowed = size if size <= budget else whole_lots(budget, terms)
         worst = market_price(arrival, side, half_spread + impact_fraction(allowed, impact, terms))
         size = order_quantity(cash, fraction, worst, fee_rate, np.inf, terms)
     if size > budget:
@@ -305,10 +305,30 @@ def mark_account(
     trades: np.ndarray,
 ) -> bool:
     """Value lane i at the bar's close and set the step's reward; whether that ruined (and so closed) the account."""
-    before = account[lanes.EQUITY, i]
-    initial = account[lanes.INITIAL, i]
+    ruined = value_account(i, bar, close, half_spread, impact, account, clock, terms, trades)
+    measure_account(i, close, account, terms)
+    return ruined
+
+
+@inlined
+def value_account(
+    i: int,
+    bar: int,
+    close: float,
+    half_spread: float,
+    impact: float,
+    account: np.ndarray,
+    clock: np.ndarray,
+    terms: np.ndarray,
+    trades: np.ndarray,
+) -> bool:
+    """Value lane i at the bar's close; whether that ruined (and so closed) the account.
+
+    The equity before is left where the reward goes, for `measure_account` or `measure_lanes`, which must follow.
+    """
+    account[lanes.REWARD, i] = account[lanes.EQUITY, i]
     equity = account[lanes.CASH, i] + position_value(i, close, account, terms)
-    ruined = equity <= terms[T.STOP_OUT] * initial and clock[lanes.PHASE, i] != lanes.HALTED
+    ruined = equity <= terms[T.STOP_OUT] * account[lanes.INITIAL, i] and clock[lanes.PHASE, i] != lanes.HALTED
     if ruined:
         if account[lanes.QTY, i] != 0.0:
             held = bar - clock[lanes.ENTRY_ROW, i] + 1
@@ -318,19 +338,49 @@ def mark_account(
             equity = account[lanes.CASH, i]
         clock[lanes.PHASE, i] = lanes.HALTED
     account[lanes.EQUITY, i] = equity
-    change, deeper = 0.0, 0.0
-    if equity != before:
-        log_equity = log(max(equity, EQUITY_FLOOR * initial))
-        change = log_equity - account[lanes.LOG_EQUITY, i]
-        account[lanes.LOG_EQUITY, i] = log_equity
-        account[lanes.SQUARED_RETURNS, i] += change * change
-        peak = max(account[lanes.PEAK, i], equity)
-        # Against the same peak where it stands; a new peak deepens nothing.
-        deeper = max(before - equity, 0.0) / peak
-        account[lanes.PEAK, i] = peak
-        account[lanes.MAX_DRAWDOWN, i] = max(account[lanes.MAX_DRAWDOWN, i], 1.0 - equity / peak)
-    account[lanes.REWARD, i] = step_reward(i, change, deeper, close, account, terms)
     return ruined
+
+
+@inlined
+def measure_account(i: int, close: float, account: np.ndarray, terms: np.ndarray) -> None:
+    """What the step did to lane i's equity: log return, drawdown, reward."""
+    before, equity = account[lanes.REWARD, i], account[lanes.EQUITY, i]
+    if equity == before:  # what follows would change nothing
+        account[lanes.REWARD, i] = step_reward(i, 0.0, 0.0, close, account, terms)
+        return
+    log_equity = log(max(equity, EQUITY_FLOOR * account[lanes.INITIAL, i]))
+    change = log_equity - account[lanes.LOG_EQUITY, i]
+    account[lanes.LOG_EQUITY, i] = log_equity
+    account[lanes.SQUARED_RETURNS, i] += change * change
+    peak = max(account[lanes.PEAK, i], equity)
+    account[lanes.PEAK, i] = peak
+    account[lanes.MAX_DRAWDOWN, i] = max(account[lanes.MAX_DRAWDOWN, i], 1.0 - equity / peak)
+    # Against the same peak where it stands; a new peak deepens nothing.
+    deeper = max(before - equity, 0.0) / peak
+    account[lanes.REWARD, i] = step_reward(i, change, deeper, close, account, terms)
+
+
+@inlined
+def measure_lanes(count: int, account: np.ndarray, terms: np.ndarray) -> None:
+    """`measure_account`, to the last bit, of the first `count` lanes whose reward is the change in log equity.
+
+    Many short loops over rows, which become vector instructions (one loop would have to prove too many rows apart);
+    where nothing moved they change nothing.
+    """
+    for k in range(np.uint64(count)):
+        account[lanes.REWARD, k] = log(max(account[lanes.EQUITY, k], EQUITY_FLOOR * account[lanes.INITIAL, k]))
+    for k in range(np.uint64(count)):
+        change = account[lanes.REWARD, k] - account[lanes.LOG_EQUITY, k]
+        account[lanes.SQUARED_RETURNS, k] += change * change
+    for k in range(np.uint64(count)):
+        log_equity = account[lanes.REWARD, k]
+        account[lanes.REWARD, k] = terms[T.REWARD_SCALE] * (log_equity - account[lanes.LOG_EQUITY, k])
+        account[lanes.LOG_EQUITY, k] = log_equity
+    for k in range(np.uint64(count)):
+        account[lanes.PEAK, k] = max(account[lanes.PEAK, k], account[lanes.EQUITY, k])
+    for k in range(np.uint64(count)):
+        drawdown = 1.0 - account[lanes.EQUITY, k] / account[lanes.PEAK, k]
+        account[lanes.MAX_DRAWDOWN, k] = max(account[lanes.MAX_DRAWDOWN, k], drawdown)
 
 
 @inlined

@@ -42,3 +42,8 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a part that entry points are put together from; it is inlined into each."""
     return njit(forceinline=True, **_OPTIONS)(function)
+
+
+def called(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a part that entry points call: for large ones in many places, which would take minutes to inline."""
+    return njit(**_OPTIONS)(function)

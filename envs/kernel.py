@@ -22,7 +22,17 @@ import numpy as np
 
 from envs import lanes
 from envs import terms as T
-from envs.accounting import close_position, enter_at_market, mark_account, open_account, pay_funding, side_of
+from envs.accounting import (
+    close_position,
+    enter_at_market,
+    mark_account,
+    measure_account,
+    measure_lanes,
+    open_account,
+    pay_funding,
+    side_of,
+    value_account,
+)
 from envs.columns import CLOSE, DAY, FUNDING, HALF_SPREAD, HIGH, IMPACT, LOW, OPEN, TRADABLE, VOLUME
 from envs.compiled import inlined, kernel
 from envs.fills import arrival_price
@@ -35,6 +45,8 @@ from features.brackets import bracket_exit
 
 _LOOK_AHEAD = 32
 """Lanes between asking for a lane's next row and reading it: about one memory latency of work."""
+_VECTOR_LANES = 8
+"""Fewer lanes do not fill a vector register."""
 
 
 @kernel
@@ -62,23 +74,41 @@ def step_lanes(
     """
     ended = 0
     count = orders.shape[0]
-    watched = observations.shape[0] > 0
     for i in range(count):
         if i + _LOOK_AHEAD < count:
-            coming = clock[lanes.ROW, i + _LOOK_AHEAD] + 1
-            prefetch_row(prices, coming)
-            if watched:
-                prefetch_row(features, coming)
+            prefetch_row(prices, clock[lanes.ROW, i + _LOOK_AHEAD] + 1)
         if clock[lanes.PHASE, i] == lanes.FRESH:
-            clock[lanes.PHASE, i] = lanes.RUNNING
-            account[lanes.REWARD, i] = 0.0
             clock[lanes.TERMINATED, i] = 0
             clock[lanes.TRUNCATED, i] = 0
         elif move_lane(i, account, clock, prices, calendar, finer, terms, orders[i], trades):
             ended += 1
-        if watched:
-            observe_lane(i, account, clock, prices, features, terms, observations[i])
+    _measure(count, account, clock, prices, terms)
+    for i in range(observations.shape[0]):
+        if i + _LOOK_AHEAD < count:
+            coming = clock[lanes.ROW, i + _LOOK_AHEAD]
+            prefetch_row(prices, coming)
+            prefetch_row(features, coming)
+        observe_lane(i, account, clock, prices, features, terms, observations[i])
     return ended
+
+
+@inlined
+def _measure(count: int, account: np.ndarray, clock: np.ndarray, prices: np.ndarray, terms: np.ndarray) -> None:
+    """What the bar did to every lane's equity, and what circuit breakers make of it; no lane is FRESH any more."""
+    plain = terms[T.REWARD_MODE] == T.LOG_EQUITY and count >= _VECTOR_LANES
+    guarded = terms[T.RISK] != 0.0
+    if plain:
+        measure_lanes(count, account, terms)
+    for i in range(count):
+        if clock[lanes.PHASE, i] == lanes.FRESH:
+            clock[lanes.PHASE, i] = lanes.RUNNING
+            account[lanes.REWARD, i] = 0.0
+            continue
+        bar = clock[lanes.ROW, i]
+        if not plain:
+            measure_account(i, prices[bar, CLOSE], account, terms)
+        if guarded:
+            end_bar(i, bar, prices[bar, HIGH], prices[bar, LOW], account, clock, terms)
 
 
 @inlined
@@ -93,7 +123,7 @@ def move_lane(
     order: np.ndarray,
     trades: np.ndarray,
 ) -> bool:
-    """Steps 1 to 6 for lane i; whether its episode ended."""
+    """Steps 1 to 6 for lane i, up to its equity: the rest is `_measure`'s. Returns whether its episode ended."""
     row = clock[lanes.ROW, i]
     bar = row + 1
     open_, close = prices[bar, OPEN], prices[bar, CLOSE]
@@ -164,13 +194,11 @@ def move_lane(
         meet_bracket(
             i, bar, first_price, half_spread, impact, budget, prices, calendar, finer, account, clock, terms, trades
         )
-    ruined = mark_account(i, bar, close, half_spread, impact, account, clock, terms, trades)
+    ruined = value_account(i, bar, close, half_spread, impact, account, clock, terms, trades)
     if account[lanes.QTY, i] != 0.0:
         # In the bar of a limit entry's fill only the close is known to have come after it.
         high, low = (close, close) if rested else (prices[bar, HIGH], prices[bar, LOW])
         move_stop(i, high, low, account, terms)
-    if guarded:
-        end_bar(i, bar, prices[bar, HIGH], prices[bar, LOW], account, clock, terms)
     finished = bar >= clock[lanes.LAST_ROW, i] and not ruined
     clock[lanes.ROW, i] = bar
     clock[lanes.TERMINATED, i] = ruined

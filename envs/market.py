@@ -5,7 +5,7 @@ import os
 import shutil
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -161,7 +161,7 @@ class Market:
             raise InputError(f"rows [{start}, {stop}) hold less than two bars", where=f"market {self.symbol}")
         return replace(self, **self.cut(start, stop))
 
-    def cut(self, start: int, stop: int) -> dict[str, np.ndarray]:
+    def cut(self, start: int, stop: int) -> dict[str, Any]:
         """The arrays that a slice [start, stop) changes, as views where it can."""
         return {
             "open_time_ms": self.open_time_ms[start:stop],

@@ -150,8 +150,8 @@ class ScalpingVectorEnv(VectorEnv):
                 block.ended = block.batch.step(block.orders, block.observations)
                 observations[block.lanes] = block.observations
             rewards[block.lanes] = block.batch.rewards
-            terminated[block.lanes] = block.batch.terminated
-            truncated[block.lanes] = block.batch.truncated
+            terminated[block.lanes] = block.batch.terminated if block.ended else False
+            truncated[block.lanes] = block.batch.truncated if block.ended else False
         if any(block.ended for block in self._blocks):
             return self._episode_infos(terminated | truncated)
         return {}

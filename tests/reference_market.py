@@ -43,7 +43,7 @@ class Account(Terms):
 
     def affordable(self, target: Decimal, price: Decimal, fee: Decimal) -> Decimal:
         budget = abs(target) * self.cash / (1 / exact(self.config.leverage) + max(fee, Decimal(0)))
-        return self.lots(budget / self.notional(price))
+        return max(self.lots(budget / self.notional(price)), Decimal(0))
 
     def take(self, wanted: Decimal) -> Decimal:
         """As much of an order's size as the account's share of the bar's volume still allows, in lots."""

@@ -29,6 +29,7 @@ from envs.book.recording import read_recording
 from envs.columns import CLOSE
 
 FIXTURE = Path(__file__).parents[2] / "tests" / "golden" / "hftbacktest_fills.json"
+PEER = Path(__file__).parents[2] / ".peers-hftbacktest"
 STEP_MS = 1_000
 LATENCY_MS = 50
 LIMIT_STEPS = 10
@@ -122,7 +123,7 @@ class Args:
 
     out: Path = FIXTURE
     """The file that the tests read."""
-    peer: Path = Path(".peers-hftbacktest")
+    peer: Path = PEER
     """Where `benchmarks.peers.setup` put it."""
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,7 @@ from envs.book.lanes import BookLaneState
 from envs.book.market import BookMarket
 from envs.lanes import EXIT_REASONS, EXITS_PER_BAR, LaneState
 from envs.market import Market
+from envs.policy import Policy
 from envs.trades import TradeLog
 
 FILL_SCHEMA = pa.schema(
@@ -80,7 +82,7 @@ class BookLog(TradeLog):
 
 
 class BookBacktest(Backtest):
-    """`Backtest` over a book market; `run` and `replay` return a `BookResult`."""
+    """`Backtest` over a book market."""
 
     market: BookMarket
     chunk_bars = 64
@@ -88,6 +90,14 @@ class BookBacktest(Backtest):
     def __init__(self, market: BookMarket, config: BookConfig, capitals: Sequence[float] | None = None) -> None:
         """Raises InputError as `Backtest` and `BookBatch` do."""
         super().__init__(market, config, capitals)
+
+    def run(self, policy: Policy) -> BookResult:
+        """As `Backtest.run`."""
+        return cast(BookResult, super().run(policy))
+
+    def replay(self, orders: np.ndarray) -> BookResult:
+        """As `Backtest.replay`."""
+        return cast(BookResult, super().replay(orders))
 
     def _open_batch(self, count: int) -> tuple[LaneBatch, TradeLog]:
         """Rings that hold all fills of a chunk: two by each event, and those of each decision."""

@@ -4,7 +4,7 @@ import numpy as np
 
 from envs import terms as T
 from envs.book.columns import ASKS, BOOK, LEVELS, PRICE, SIZE, TAKER
-from envs.compiled import inlined
+from envs.compiled import called, inlined
 from envs.fills import whole_lots, worth
 
 
@@ -48,7 +48,7 @@ def level_left(k: int, direction: float, edge: float, gone: float, book: np.ndar
     return shown if beyond > 0.0 else max(shown - gone, 0.0) if beyond == 0.0 else 0.0
 
 
-@inlined
+@called
 def sweep(
     direction: float, size: float, taken: float, now: int, events: np.ndarray, books: np.ndarray, terms: np.ndarray
 ) -> tuple[float, float]:
@@ -83,7 +83,7 @@ def sweep(
     return filled, min(max(price, min(best, last)), max(best, last))
 
 
-@inlined
+@called
 def shown_at(side: float, level: float, book: np.ndarray) -> float:
     """Size shown at the price `level` among orders that rest on `side` (+1 bids); inf where the book does not reach."""
     first = 0 if side > 0.0 else ASKS
@@ -97,7 +97,7 @@ def shown_at(side: float, level: float, book: np.ndarray) -> float:
     return np.inf
 
 
-@inlined
+@called
 def crossing(side: float, level: float, book: np.ndarray) -> float:
     """Size that the book shows, on the other side, at or beyond the price of an order resting on `side` at `level`."""
     first = ASKS if side > 0.0 else 0

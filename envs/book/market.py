@@ -1,7 +1,7 @@
 """`BookMarket`: decision rows over recorded trades and books."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -130,7 +130,7 @@ class BookMarket(Market):
             schedule=np.concatenate([inside, decisions.known[:, 1:]], axis=1),
         )
 
-    def cut(self, start: int, stop: int) -> dict[str, np.ndarray]:
+    def cut(self, start: int, stop: int) -> dict[str, Any]:
         """As `Market.cut`; the events stay whole."""
         return {**super().cut(start, stop), "schedule": self.schedule[start:stop]}
 

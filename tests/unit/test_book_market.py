@@ -83,6 +83,20 @@ def test_a_reversal_sells_twice_and_a_time_out_uses_up_its_step() -> None:
     ]
 
 
+def test_what_the_lane_took_is_not_there_again_until_the_next_book() -> None:
+    shallow = ("99.9x6 99.8x1", "100.0x20")
+    fills = fills_of(replay(tape_market((-10, *shallow)), [LONG, SHORT, SHORT], 500.0))
+    assert fills[:3] == [
+        (1_100, 4.99, 100.0, False, "none"),
+        (2_100, -4.99, 99.9, False, "signal"),
+        (2_100, -2.01, round((1.01 * 99.9 + 99.8) / 2.01, 8), False, "none"),
+    ]
+    fills = fills_of(replay(tape_market((-10, *shallow), (2_100, *shallow)), [LONG, SHORT, SHORT], 500.0))
+    assert fills[2][:2] == (2_100, -2.01)
+    fills = fills_of(replay(tape_market((-10, *shallow), (2_150, *shallow)), [LONG, FLAT, SHORT], 500.0))
+    assert fills[2][:3] == (3_100, -4.99, 99.9)
+
+
 def test_nothing_is_sold_short_on_spot() -> None:
     spot = Instrument("SPOT", 0.1, 0.01, 5.0, 10.0, 10.0, "spot")
     assert fills_of(replay(tape_market(CALM, instrument=spot), [SHORT, SHORT])) == []
@@ -94,10 +108,10 @@ def test_what_came_while_an_order_was_under_way_uses_up_the_decision() -> None:
     # Stopped out at 2050; the decision of 2000 to reverse arrives at 2100 and does nothing.
     assert [fill[4] for fill in fills_of(replay(market, [stopped, SHORT], 500.0))] == ["none", "stop_loss"]
     # The bid is hit at 2050; the decision of 2000 to be flat cancels what is left, and closes a step later.
-    market = tape_market((-10, "99.9x1", "100.0x20"), (2_050, "sell", 99.9, 2.0), (2_500, "sell", 99.9, 9.0))
+    market = tape_market((-10, "99.9x1 99.8x9", "100.0x20"), (2_050, "sell", 99.9, 2.0), (2_500, "sell", 99.9, 9.0))
     assert fills_of(replay(market, [BID], 500.0)) == [
         (2_050, 1.0, 99.9, True, "none"),
-        (4_000, -1.0, 99.9, False, "end"),
+        (3_100, -1.0, 99.8, False, "signal"),
     ]
 
 
@@ -117,6 +131,12 @@ def test_a_queue_beyond_the_ten_levels_has_no_end_until_they_reach_it() -> None:
 def test_a_crossing_book_fills_what_it_shows() -> None:
     market = tape_market((-10, "99.9x50", "100.0x20"), (1_500, "99.7x9", "99.8x1 99.9x1.5 100.0x9"))
     assert fills_of(replay(market, [BID], 500.0))[0] == (1_500, 2.5, 99.9, True, "none")
+
+
+def test_a_stop_is_met_by_the_price_to_leave_at() -> None:
+    stopped = [1.0, INF, 20.0, INF]  # 99.8
+    market = tape_market(CALM, (1_400, "99.9x20", "99.95x20"), (1_500, "99.7x20", "100.0x20"))
+    assert fills_of(replay(market, [stopped], 500.0))[1] == (1_500, -4.99, 99.7, False, "stop_loss")
 
 
 def test_a_larger_take_profit_goes_to_the_back_of_its_queue() -> None:
@@ -210,6 +230,12 @@ def test_gaps_leave_no_row_and_missing_trades_are_gaps() -> None:
     missing = set(whole.open_time_ms.tolist()) - set(broken.open_time_ms.tolist())
     assert sorted(time - START_MS for time in missing) == [2_000, 3_000, 4_000, 5_000, 6_000, 7_000]
     assert broken.tradable.sum() == whole.tradable.sum() - 7
+
+
+def test_an_entry_does_not_rest_over_a_gap() -> None:
+    tape = ((-10, "99.9x20", "100.0x20"), (2_900, "99.9x20", "100.0x20"), (9_500, "99.0x20", "99.1x20"))
+    market = tape_market(*tape, (10_050, "sell", 98.0, 5.0), end=12_000.0, max_silence_ms=5_000)
+    assert fills_of(replay(market, [BID, BID], 500.0)) == []
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The environments as Gymnasium citizens: checker, registry, seeds, episodes, autoreset, infos."""
 
 import warnings
+from dataclasses import replace
 
 import gymnasium as gym
 import numpy as np
@@ -73,6 +74,20 @@ def test_every_observation_is_in_the_space_and_finite() -> None:
         assert np.isfinite(observations).all()
         assert np.isfinite(rewards).all()
     assert observations in env.observation_space
+
+
+def test_a_position_that_cannot_leave_stays_in_the_space() -> None:
+    """Entered in the second bar, timed out at the next, and then nobody trades: it is held many times its life."""
+    bars = np.tile([1000.0, 1001.0, 999.0, 1000.0], (40, 1))
+    market = build_market(bars, volume=np.where(np.arange(40) < 2, 1e9, 0.0))
+    config = replace(SHORT.without_barriers(), ttl_bars=1.0, episode_bars=30)
+    env = ScalpingEnv(market, config)
+    env.reset(options={"start_row": 0})
+    for _ in range(30):
+        observation = env.step(1)[0]
+        assert observation in env.observation_space
+    values = dict(zip(observation_columns(market), observation.tolist(), strict=True))
+    assert (values["account_side"], values["account_held"]) == (1.0, 10.0)
 
 
 def test_seed_fixes_everything_and_seeds_differ() -> None:

@@ -242,11 +242,14 @@ def test_reduce_waits_for_a_human_whatever_else_trips_and_lifts() -> None:
 
 
 def test_reduce_survives_milder_limits() -> None:
+    """The day's entries are used up and the exit is a loss: either would lift by itself."""
     limits = RiskLimits(losing_streak=1, cool_down_bars=1, entries_per_day=1)
     desk = Desk.open([1000, 1000, 990, *[980.0] * 6], limits, start=FIRST_MINUTE_OF_DAY - 4)
+    assert desk.step(LONG) == ("reducing", "daily_entries")
     desk.control.reduce("crossed_data")
-    for _ in range(7):
-        assert desk.step(LONG) == ("reducing", "crossed_data")
+    for wanted in (LONG, FLAT, LONG, LONG, LONG, LONG):
+        assert desk.step(wanted) == ("reducing", "crossed_data")
+    assert desk.exits == 1
     assert desk.held == 0
 
 
@@ -291,7 +294,8 @@ def test_the_state_travels_with_the_account() -> None:
     saved = copy.deepcopy(desk.batch.state)
     ahead = [desk.step(LONG) for _ in range(6)]
     assert RiskControl(saved).reason == "losing_streak"
-    desk.batch.state = saved
+    for name, values in vars(saved).items():
+        getattr(desk.batch.state, name)[...] = values
     assert [desk.step(LONG) for _ in range(6)] == ahead
     assert ahead[-1] == ACTIVE
 

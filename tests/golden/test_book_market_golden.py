@@ -11,13 +11,16 @@ from benchmarks.peers.book_golden import (
     FILES,
     FIXTURE,
     LATENCY_MS,
+    PEER,
     QUEUES,
     STEP_MS,
     own_fills,
+    peer_fills,
     prices_of,
     recorded_market,
     schedule,
 )
+from benchmarks.peers.client import python_of
 from envs.book.columns import ASKS, BOOK, PRICE, TAKER
 from envs.book.market import BookMarket
 from tests.book_tools import real_data
@@ -77,3 +80,12 @@ def test_fills_are_those_of_hftbacktest(name: str, queue: str) -> None:
     assert unexplained["market"] == 0
     # In proportion means another formula there: hftbacktest counts what was traded into the queue that it shares out.
     assert unexplained["limit"] <= (0 if queue == "risk_averse" else 6)
+
+
+def test_the_peer_still_says_what_it_said() -> None:
+    python = python_of(PEER)
+    if not python.exists():
+        pytest.skip("hftbacktest is not set up: see benchmarks.peers.book_golden")
+    market = recorded_market("um", real_data())
+    recorded = json.loads(FIXTURE.read_text(encoding="utf-8"))["um risk_averse"]
+    assert [list(fill) for fill in peer_fills(market, schedule(market), "risk_averse", python)] == recorded
