@@ -9,7 +9,7 @@ from envs import lanes
 from envs.actions import ORDER_WIDTH
 from envs.batch import LaneBatch
 from envs.config import MarketConfig
-from envs.kernel import close_lanes, open_lanes
+from envs.kernel import open_lanes
 from envs.market import Market
 from envs.observation import observation_columns
 
@@ -28,6 +28,5 @@ def open_accounts(
 
 def final_equity(batch: LaneBatch) -> NDArray[np.float64]:
     """Equity of each account, float64 (L,), after closing what is open at the close of the row it stands at."""
-    state = batch.state
-    close_lanes(state.account, state.clock, batch.market.prices, batch.terms, state.trades)
-    return state.money(lanes.EQUITY).copy()
+    batch.close()
+    return batch.state.money(lanes.EQUITY).copy()

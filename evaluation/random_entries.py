@@ -198,7 +198,7 @@ def _trade_at_random(
                 _copy_order(plans, deck[i, k], orders, i)
                 dealt[i] = k + 1
                 entering[i] = -1
-        step_lanes(account, clock, prices, calendar, finer, features, terms, orders, unwatched, trades)
+        step_lanes(account, clock, trades, prices, calendar, finer, features, terms, orders, unwatched)
         if sample < len(kept) and kept[sample] == row + 1:
             for i in range(accounts):
                 equity[sample, i] = account[lanes.EQUITY, i]

@@ -151,4 +151,4 @@ def _follow_thresholds(
             choice = 1 if side > 0.0 else 2 if side < 0.0 else 0
             for column in range(sides.shape[1]):
                 orders[i, column] = sides[choice, column]
-        step_lanes(account, clock, prices, calendar, finer, features, terms, orders, unwatched, trades)
+        step_lanes(account, clock, trades, prices, calendar, finer, features, terms, orders, unwatched)
