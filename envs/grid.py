@@ -30,7 +30,7 @@ from envs.terms import trading_terms
 
 CHUNK = 64
 """Bars whose highest high and lowest low are looked at together."""
-TILE = 8_192
+TILE = 4_096
 """Bars that all lanes walk before any goes on: what they read of them stays in the processor's cache."""
 
 
@@ -97,7 +97,7 @@ def grid_search(market: Market, sides: np.ndarray, config: MarketConfig, points:
     )
     brackets = np.array([(point.tp_bps, point.sl_bps) for point in points])
     highs, lows = (np.ascontiguousarray(market.prices[:, column]) for column in (HIGH, LOW))
-    changes = np.empty((4, rows), dtype=np.int64)
+    changes = np.empty((4, rows), dtype=np.int32)
     _next_changes(market.prices, market.calendar, sides, market.instrument.shortable, changes)
     _walk_grid(
         state.account,
@@ -124,7 +124,7 @@ def grid_search(market: Market, sides: np.ndarray, config: MarketConfig, points:
 def _next_changes(
     prices: np.ndarray, calendar: np.ndarray, sides: np.ndarray, shortable: bool, out: np.ndarray
 ) -> None:
-    """Into int64 (4, T): first row at or after t where something is wanted, a long is not, a short is not, and the
+    """Into int32 (4, T): first row at or after t where something is wanted, a long is not, a short is not, and the
     first bar at or after t where funding is due; T where there is none."""
     rows = prices.shape[0]
     entry, long_exit, short_exit, funding = rows, rows, rows, rows

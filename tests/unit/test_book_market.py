@@ -10,7 +10,7 @@ from gymnasium.utils.env_checker import check_env
 
 from data_pipeline.errors import InputError
 from data_pipeline.instruments import Instrument
-from envs.book.columns import FIRST, KNOWN, STOP
+from envs.book.columns import FIRST, KNOWN, STOP, TAKER
 from envs.book.config import BookConfig
 from envs.book.env import BookEnv, BookVectorEnv
 from envs.book.market import BookMarket, decision_times
@@ -230,6 +230,26 @@ def test_gaps_leave_no_row_and_missing_trades_are_gaps() -> None:
     missing = set(whole.open_time_ms.tolist()) - set(broken.open_time_ms.tolist())
     assert sorted(time - START_MS for time in missing) == [2_000, 3_000, 4_000, 5_000, 6_000, 7_000]
     assert broken.tradable.sum() == whole.tradable.sum() - 7
+
+
+def test_an_exit_cancels_what_is_left_of_the_entry() -> None:
+    tape = (
+        (-10, "99.9x1 99.8x9", "100.0x20"),
+        (1_200, "sell", 99.9, 2.0),
+        (1_300, "sell", 99.8, 1.0),  # through the bid, and at the stop
+        (1_400, "99.9x1 99.8x9", "100.0x20"),
+        (1_500, "sell", 99.8, 5.0),
+    )
+    assert fills_of(replay(tape_market(*tape), [[1.0, INF, 10.0, INF, 0.0]], 500.0)) == [
+        (1_200, 1.0, 99.9, True, "none"),
+        (1_300, 1.0, 99.9, True, "none"),
+        (1_300, -2.0, 99.8, False, "stop_loss"),
+    ]
+
+
+def test_trades_come_before_a_book_of_their_time() -> None:
+    tied = record(CALM, (500, "99.9x1", "100.0x1"), (500, "buy", 100.0, 1.0))
+    assert tied.events[:, TAKER].tolist() == [0.0, 1.0, 0.0, 0.0]
 
 
 def test_an_entry_does_not_rest_over_a_gap() -> None:
