@@ -14,9 +14,13 @@ class LaneBatch:
     """N lanes that trade one market on one set of terms; `state` holds everything that changes."""
 
     def __init__(self, market: Market, config: MarketConfig, lanes: int, *, trade_slots: int = 1) -> None:
-        self.market = market
         self.state = LaneState.create(lanes, trade_slots)
         self.terms = trading_terms(market.instrument, config, market.interval_ms, funded=market.funded)
+        self.move_to(market)
+
+    def move_to(self, market: Market) -> None:
+        """From now on the lanes stand in `market`, of the same instrument and columns, at the row numbers they have."""
+        self.market = market
         state = self.state
         # Put together once: a single lane's step feels every attribute that is looked up.
         self._given = (

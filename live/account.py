@@ -109,13 +109,15 @@ class PaperAccount:
         before, known = last
         times = np.array([before.open_time_ms, bar.open_time_ms])
         bars = bar_block(times, np.stack([before.row(), bar.row()]))
-        self._batch.market = Market.build(
-            bars,
-            np.stack([known, row]),
-            self._columns,
-            self._instrument,
-            self._interval_ms,
-            costs=TradingCosts(impact=self._coefficients.copy()),
+        self._batch.move_to(
+            Market.build(
+                bars,
+                np.stack([known, row]),
+                self._columns,
+                self._instrument,
+                self._interval_ms,
+                costs=TradingCosts(impact=self._coefficients.copy()),
+            )
         )
         clock = self._batch.state.clock
         if clock[lanes.PHASE, 0] == lanes.FRESH:
