@@ -89,7 +89,7 @@ def keep_levels(m: np.ndarray, plan: np.ndarray, p: int, state: np.ndarray, s: i
         copy(state, s + plan[level + IN_STATE] - depth, m, plan[level + IN_SCRATCH] + n - depth, depth)
 
 
-@njit(**COLUMN)
+@njit(**FORMULA)
 def add_up(m: np.ndarray, columns: np.ndarray, plan: np.ndarray, p: int, slot: int, offset: int, n: int) -> None:
     """Levels and windows of `totals`, the levels' columns in `columns` at what stands in `slot` plus `offset`."""
     levels, q = plan[p + LEVELS], p + TABLE
@@ -154,7 +154,7 @@ def maxima(m: np.ndarray, plan: np.ndarray, p: int, x: int, state: np.ndarray, s
         keep_levels(m, plan, p, state, s, n)
 
 
-@njit(**COLUMN)
+@njit(**FORMULA)
 def climb(m: np.ndarray, columns: np.ndarray, plan: np.ndarray, p: int, slot: int, offset: int, n: int) -> None:
     """Levels and windows of `maxima`; arguments as for `add_up`."""
     levels, q = plan[p + LEVELS], p + TABLE

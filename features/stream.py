@@ -52,6 +52,7 @@ class FeatureStream:
         self._required = {field for spec in selected for field in spec.inputs}
         self._time = np.empty(1, dtype=np.int64)
         self._row = np.empty((len(self.kind.fields), 1))
+        self._cells = self._row[:, 0]
 
     @property
     def warm(self) -> bool:
@@ -70,17 +71,17 @@ class FeatureStream:
         Raises InputError, with the state untouched, for a time that does not follow the last, for numbers that cannot
         be (prices that are not positive and ordered, say), and for a NaN in a field that a selected feature needs.
         """
-        if len(row) != len(self._row):
+        if len(row) != len(self._cells):
             raise InputError(
                 f"row has {len(row)} numbers",
                 where=f"{self.kind.name} stream",
                 remedy=f"give {', '.join(self.kind.fields)}",
             )
         self._time[0] = time
-        self._row[:, 0] = row
+        self._cells[:] = row
         out = np.empty((len(self.names), 1))
         if self._advance(self._time, self._row, out, 0) == 0:
-            self._refuse(time, self._row[:, 0], f"{self.kind.name} stream")
+            self._refuse(time, self._cells, f"{self.kind.name} stream")
         return out[:, 0]
 
     def update_many(self, events: Any) -> np.ndarray:

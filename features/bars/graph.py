@@ -51,6 +51,11 @@ def lag(x: Node, rows: int) -> Node:
     return column(Op.LAG, (x,), (rows,), rows, rows)
 
 
+def change(x: Node, rows: int) -> Node:
+    """x less x of `rows` bars ago."""
+    return column(Op.CHANGE, (x,), (rows,), rows, rows)
+
+
 def total(x: Node, window: int) -> Node:
     """Σ x over the last `window` rows."""
     if window > LONGEST_WINDOW:  # by doubling, a live row would move too much state

@@ -20,24 +20,25 @@ OP, DIRECT, TARGET, CONSTANTS, STATE, INPUTS = range(6)
 MOST_INPUTS = 6
 INSTRUCTION = INPUTS + MOST_INPUTS
 """Slots of an instruction in all."""
+ONE, TWO, THREE, FOUR, FIVE = (np.uint64(k) for k in range(1, 6))
 
 
 @njit(**FORMULA)
 def inputs(plan: np.ndarray, i: int) -> tuple[np.uint64, ...]:
     """Addresses of the input columns; unsigned, since signed indices may be negative and keep loops from vectors."""
-    k = i + INPUTS
+    k = np.uint64(i + INPUTS)
     return (
         np.uint64(plan[k]),
-        np.uint64(plan[k + 1]),
-        np.uint64(plan[k + 2]),
-        np.uint64(plan[k + 3]),
-        np.uint64(plan[k + 4]),
-        np.uint64(plan[k + 5]),
+        np.uint64(plan[k + ONE]),
+        np.uint64(plan[k + TWO]),
+        np.uint64(plan[k + THREE]),
+        np.uint64(plan[k + FOUR]),
+        np.uint64(plan[k + FIVE]),
     )
 
 
 @njit(**FORMULA)
 def constants(m: np.ndarray, plan: np.ndarray, i: int) -> tuple[float, float]:
     """The first two constants; numbers without meaning where there are fewer."""
-    k = plan[i + CONSTANTS]
-    return m[k], m[k + 1]
+    k = np.uint64(plan[np.uint64(i + CONSTANTS)])
+    return m[k], m[k + ONE]

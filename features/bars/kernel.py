@@ -116,8 +116,9 @@ def run_block(
     """
     code = FIRST + 2 * plan[FIELD_COUNT]
     for i in range(code, code + plan[INSTRUCTION_COUNT] * INSTRUCTION, INSTRUCTION):
-        op, d, target = plan[i + OP], plan[i + TARGET], m
-        if plan[i + DIRECT]:
+        at = np.uint64(i)
+        op, d, target = plan[at], plan[at + np.uint64(TARGET)], m
+        if plan[at + np.uint64(DIRECT)]:
             target, d = features, d * stride + row
         if op < Op.END_OF_WINDOWS:
             window_columns(m, n, plan, i, state, place, count)

@@ -27,6 +27,7 @@ class Op(IntEnum):
     COPY = auto()
     CLOCK = auto()
     LAG = auto()
+    CHANGE = auto()
     LOG = auto()
     DIFFERENCE = auto()
     NEGATIVE = auto()

@@ -1,12 +1,12 @@
 """Columns that many bar features start from, as graphs (`features.bars.graph`). Logs are natural, p = ln C."""
 
-from features.bars.graph import Node, bar_field, column, difference, lag, log, root_mean_square
+from features.bars.graph import Node, bar_field, change, column, lag, log, root_mean_square
 from features.bars.ops import Op
 
 VOLUME, QUOTE_VOLUME, TRADES = bar_field("volume"), bar_field("quote_volume"), bar_field("trades")
 LOG_OPEN, LOG_HIGH, LOG_LOW, LOG_CLOSE = (log(bar_field(name)) for name in ("open", "high", "low", "close"))
 LAST_CLOSE = lag(LOG_CLOSE, 1)
-RETURN = difference(LOG_CLOSE, LAST_CLOSE)
+RETURN = change(LOG_CLOSE, 1)
 """r = p - p[-1]."""
 DELTA = column(Op.TAKER_DELTA, (VOLUME, bar_field("taker_buy_volume")))
 """δ: volume that takers bought less what they sold."""
@@ -15,11 +15,6 @@ DELTA = column(Op.TAKER_DELTA, (VOLUME, bar_field("taker_buy_volume")))
 def sigma(window: int) -> Node:
     """σ = √mean r² over the long window: the scale of returns, ranges and spreads."""
     return root_mean_square(RETURN, window)
-
-
-def change(x: Node, rows: int) -> Node:
-    """x - x[-rows]."""
-    return difference(x, lag(x, rows))
 
 
 def per_scale(x: Node, scale: Node, factor: float = 1.0) -> Node:

@@ -52,6 +52,27 @@ def lag(m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndarray, i: 
     kept = min(rows, n)
     copy(target, d, state, at, kept)
     copy(target, d + kept, m, x, n - kept)
+    remember(m, x, n, state, at, rows)
+
+
+@njit(**COLUMN)
+def change(m: np.ndarray, target: np.ndarray, d: int, n: int, plan: np.ndarray, i: int, state: np.ndarray) -> None:
+    """Rows less those of so many bars ago; state as for `lag`."""
+    rows, x, at = int(m[plan[i + CONSTANTS]]), plan[i + INPUTS], plan[i + STATE]
+    kept = min(rows, n)
+    to, new, old = np.uint64(d), np.uint64(x), np.uint64(at)
+    for t in range(np.uint64(kept)):
+        target[to + t] = m[new + t] - state[old + t]
+    later, shift = np.uint64(x + kept), np.uint64(d + kept)
+    for t in range(np.uint64(n - kept)):
+        target[shift + t] = m[later + t] - m[new + t]
+    remember(m, x, n, state, at, rows)
+
+
+@njit(**FORMULA)
+def remember(m: np.ndarray, x: int, n: int, state: np.ndarray, at: int, rows: int) -> None:
+    """Move the newest of the `n` rows of the column at `x` into the `rows` that the state holds."""
+    kept = min(rows, n)
     copy(state, at, state, at + kept, rows - kept)
     copy(state, at + rows - kept, m, x + n - kept, kept)
 
@@ -103,6 +124,8 @@ def series_column(
             target[to + t] = m[a + t]
     elif op == Op.LAG:
         lag(m, target, d, n, plan, i, state)
+    elif op == Op.CHANGE:
+        change(m, target, d, n, plan, i, state)
     elif op == Op.LOG:
         for t in range(rows):
             target[to + t] = log(m[a + t])
