@@ -17,12 +17,12 @@ from features.trades.catalogue import TRADES
 
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (BARS, QUOTES, BOOK, TRADES, TAPE, CROSS)}
 
+CORE = ("returns", "candle", "trend", "volatility", "dependence", "flow", "activity", "liquidity", "time")
 PRESETS: dict[str, dict[str, tuple[str, ...]]] = {
-    "bars": {
-        "core": ("returns", "candle", "trend", "volatility", "dependence", "flow", "activity", "liquidity", "time"),
-    },
+    "bars": {"core": CORE, "broad": (*CORE, "channel", "moments", "ranges", "pressure", "turnover", "calendar")},
 }
-"""Named selections of each kind: families and feature names."""
+"""Named selections of each kind: families and feature names. `core` is what the experiment's models and policies see;
+`broad` has more than a hundred features, warm after two hours of minutes, at half the cost of the whole catalogue."""
 
 
 def catalogue(kind: str = "bars", parameters: Any = None) -> tuple[FeatureSpec, ...]:

@@ -5,7 +5,7 @@ A kernel is one compiled function
     advance(times, columns, plan, settings, state, scratch, out, first) -> rows taken in
 
 - `times` int64 (T,), `columns` float64 (fields, T or more): input rows, fields in the order of `Kind.fields`;
-- `plan` int64, `settings` float64: made by `Kernel.make_plan` from the parameters and the selected features;
+- `plan` whole numbers, `settings` float64: made by `Kernel.make_plan` from the parameters and the selected features;
 - `state` float64: everything it remembers; all zeros before the first row. Its head is int64 (slots below);
 - `scratch` float64: memory whose content means nothing between calls;
 - `out` float64 (F, first + T or more): row `first + t` of column j receives the j-th selected feature after input row
@@ -39,7 +39,7 @@ class Plan:
     """What the compiled function is told once, and how much memory it needs."""
 
     plan: np.ndarray
-    """int64 (any,)."""
+    """int64 or int32 (any,)."""
     settings: np.ndarray
     """float64 (any,)."""
     state_size: int

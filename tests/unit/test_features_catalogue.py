@@ -87,6 +87,8 @@ def test_families_and_presets_select_too() -> None:
     assert feature_names([flow[3], "flow", "body"]) == (flow[3], *(n for n in flow if n != flow[3]), "body")
     assert feature_names(["bars"]) == feature_names()
     assert len(feature_names(["core"])) == 38
+    assert set(feature_names(["core"])) < set(feature_names(["broad"]))
+    assert len(feature_names(["broad"])) > 100
 
 
 @pytest.mark.parametrize("kind", KINDS)
