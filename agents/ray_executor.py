@@ -8,16 +8,24 @@ from typing import Any
 
 import ray
 
+from agents.runtime import start_ray
+
 
 class RayExecutor(Executor):
     """Runs each call as a Ray task of one CPU on the cluster at `address` ("auto": the one this machine is part of;
-    None: a local one, started here). The machines must have this code and the files that the calls name.
+    None: the one this process is connected to, else a local one, started here). The machines must have this code and
+    the files that the calls name.
 
-    As a context manager it leaves the cluster at the end; tasks that still run are ended with it.
+    As a context manager it leaves the cluster at the end, unless the process was in it before; tasks that still run
+    are ended with it.
     """
 
     def __init__(self, address: str | None = None) -> None:
-        ray.init(address=address, log_to_driver=False, include_dashboard=False if address is None else None)
+        self._connected = not ray.is_initialized()
+        if address is None:
+            start_ray()
+        elif self._connected:
+            ray.init(address=address, log_to_driver=False)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Start the call; what it raises is raised by the future's `result` as it was."""
@@ -35,5 +43,6 @@ class RayExecutor(Executor):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Leave the cluster, at once: callers collect their results first."""
-        ray.shutdown()
+        """Leave the cluster, at once (callers collect their results first), unless it was there before."""
+        if self._connected:
+            ray.shutdown()
