@@ -91,7 +91,7 @@ def test_memory_and_handles_stay_flat_over_millions_of_events(tmp_path: Path) ->
     assert check.waiting == []
     with sqlite3.connect(out / "ledger.sqlite") as ledger:
         segments, lines = ledger.execute("SELECT count(*), sum(lines) FROM segments").fetchone()
-    assert segments >= 10
+    assert segments >= 8
     # what was in flight when a connection was cut is gone; the rest is there
     assert lines > 0.99 * exchange.delivered
     made = re.search(r"connections: (\d+)", told)

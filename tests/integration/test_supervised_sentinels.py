@@ -56,7 +56,7 @@ def predict_bars(bars: BarArrays, config: WalkForwardConfig) -> tuple[np.ndarray
     labels = [fixed_horizon(bars, horizon) for horizon in config.horizons]
     values = np.stack([label.values for label in labels], axis=1)
     predictions = walk_forward_predictions(
-        compute_features(bars),
+        compute_features(bars, ["core"]),
         values,
         np.stack([label.t1 for label in labels], axis=1),
         segments(bars.open_time_ms, 60_000),
