@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import signal
 import sqlite3
 import statistics
@@ -68,7 +67,7 @@ def test_memory_and_handles_stay_flat_over_millions_of_events(tmp_path: Path) ->
     async def run() -> str:
         nonlocal child
         async with stage(exchange, pump=False) as on:
-            child = await start_child(on, out, rotate_mb=max(2.0, EVENTS / 50_000))
+            child = await start_child(on, out, rotate_mb=max(2.0, EVENTS / 75_000))
             await until(lambda: len(exchange.subscriptions) == 3, limit_s=30)
             await stream(on)
             child.send_signal(signal.SIGINT)
@@ -91,9 +90,7 @@ def test_memory_and_handles_stay_flat_over_millions_of_events(tmp_path: Path) ->
     assert check.waiting == []
     with sqlite3.connect(out / "ledger.sqlite") as ledger:
         segments, lines = ledger.execute("SELECT count(*), sum(lines) FROM segments").fetchone()
-    assert segments >= 8
+    assert segments >= 10
     # what was in flight when a connection was cut is gone; the rest is there
     assert lines > 0.99 * exchange.delivered
-    made = re.search(r"connections: (\d+)", told)
-    assert made is not None
-    assert int(made[1]) >= 13  # the first, one after each cut, and any that had to be tried again
+    assert "connections: 13" in told
