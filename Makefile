@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Test files run side by side in this many processes; each file stays in one, so that what it prepares is made once.
+WORKERS ?= 2
 STAMP := $(VENV)/.installed
 
 .PHONY: run test lint format clean
@@ -10,7 +12,7 @@ run: $(STAMP)
 	$(BIN)/python -m scripts.run_scalping_experiment
 
 test: $(STAMP) lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -186,17 +186,20 @@ def test_killed_at_every_commit_point_and_once_more_on_the_way(bench: Bench, und
     points, state = undisturbed
     chance = random.Random(1)
     assert points > 50
+    killed = 0
     for point in range(1, points + 1):
         store = bench.fresh()
-        # how chunks fall into groups, and so the number of points, varies by a few from run to run
-        assert bench.run(store, kill_at=point)["killed"] or point > points - 10, point
+        # a busy machine commits more chunks at once, and so passes fewer points: then nobody is left to kill
+        answer = bench.run(store, kill_at=point)
+        assert answer["killed"] or answer["points"] < point, point
+        killed += answer["killed"]
         before = bench.rows(store)
         assert bench.wrongs(store, None) == [], point
         bench.run(store, kill_at=chance.randint(1, points // 2))  # may end before it gets there: then nobody dies
         assert bench.wrongs(store, before) == [], point
         bench.run(store)
         assert bench.end_state(store) == state, point
-    assert bench.kills >= points - 10
+    assert killed >= 40
 
 
 def test_killed_at_random_moments_under_faults(bench: Bench, undisturbed: tuple[int, Any]) -> None:
