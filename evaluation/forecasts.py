@@ -3,9 +3,8 @@
 A forecast is P(up) in (0, 1); the truth is whether the price went up. Labels that overlap in time are not
 independent, so every test here expects rows picked by `non_overlapping`.
 
-References: Pesaran & Timmermann (1992); Diebold & Mariano (1995) with the long-run variance of Lazarus, Lewis, Stock &
-Watson (2018); DeLong, DeLong & Clarke-Pearson (1988) and Sun & Xu (2014) for the AUC; Guo et al. (2017) for
-calibration.
+References: Pesaran & Timmermann (1992); DeLong, DeLong & Clarke-Pearson (1988) and Sun & Xu (2014) for the AUC; Guo et
+al. (2017) for calibration.
 """
 
 from __future__ import annotations
@@ -16,21 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from scipy.stats import norm, rankdata, t
+from scipy.stats import norm, rankdata
 
 from evaluation.intervals import UNKNOWN, Interval, wilson
+from supervised.diebold_mariano import Significance
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class Significance:
-    """A test statistic and its p-value, NaN when the test cannot be made."""
-
-    statistic: float
-    p_value: float
-    n: int
 
 
 @njit(cache=True)
@@ -76,40 +67,6 @@ def pesaran_timmermann(up: Bools, called_up: Bools) -> Significance:
     # The difference is 4 Py Px (1-Py)(1-Px) (n-1)/n², positive whenever both sides vary.
     statistic = (hit - expected) / math.sqrt(hit_variance - expected_variance)
     return Significance(statistic, float(norm.sf(statistic)), n)
-
-
-def diebold_mariano(loss: Floats, reference_loss: Floats) -> Significance:
-    """Two-sided test that two forecasts lose equally; a negative statistic says that `loss` (float64 (n,)) is the
-    smaller.
-
-    d̄ / √(Ω̂ / n) with d the difference of the losses and Ω̂ its long-run variance. Newey & West's usual estimate
-    rejects equal forecasts five bars ahead 10 % of the time at a nominal 5 %; the equal-weighted cosine estimate of
-    Lazarus, Lewis, Stock & Watson (2018) with its Student's t with as many degrees of freedom as cosines holds the 5
-    %.
-    """
-    d = np.asarray(loss, dtype=np.float64) - np.asarray(reference_loss, dtype=np.float64)
-    n = int(d.size)
-    if n < 10:
-        return Significance(math.nan, math.nan, n)
-    variance, freedom = long_run_variance(d)
-    if variance <= 1e-30:
-        return Significance(math.nan, math.nan, n)
-    statistic = float(d.mean()) / math.sqrt(variance / n)
-    return Significance(statistic, float(2 * t.sf(abs(statistic), freedom)), n)
-
-
-def long_run_variance(series: Floats) -> tuple[float, int]:
-    """Equal-weighted cosine estimate of n times the variance of the mean of `series` (float64 (n,)), and how many
-    cosines.
-
-    Ω̂ = (1/B) Σⱼ Λⱼ², Λⱼ = √(2/n) Σₜ xₜ cos(π j (t - 1/2) / n), j = 1 ... B = ⌊0.4 n^(2/3)⌋. Heteroscedasticity and
-    autocorrelation are covered, and no mean has to be taken off, because the cosines sum to zero.
-    """
-    n = series.size
-    cosines = max(int(0.4 * n ** (2 / 3)), 1)
-    phase = np.pi * (np.arange(n) + 0.5) / n
-    weights = [math.sqrt(2 / n) * float(series @ np.cos(j * phase)) for j in range(1, cosines + 1)]
-    return float(np.mean(np.square(weights))), cosines
 
 
 def auc(up: Bools, p_up: Floats, confidence: float = 0.95) -> Interval:

@@ -16,11 +16,9 @@ from scipy.stats import false_discovery_control, norm, rankdata
 
 from evaluation.forecasts import (
     CalibrationCurve,
-    Significance,
     auc,
     break_even_accuracy,
     calibration_curve,
-    diebold_mariano,
     expected_calibration_error,
     log_losses,
     non_overlapping,
@@ -28,6 +26,7 @@ from evaluation.forecasts import (
     squared_errors,
 )
 from evaluation.intervals import Interval, student_interval, wilson
+from supervised.diebold_mariano import Significance, diebold_mariano
 
 Floats = NDArray[np.float64]
 CONFIDENT_SHARE = 0.1

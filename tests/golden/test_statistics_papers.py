@@ -11,8 +11,10 @@ from scipy.stats import kurtosis, skew
 from sklearn.metrics import brier_score_loss, roc_auc_score
 from sklearn.metrics import log_loss as sklearn_log_loss
 from statsmodels.stats.proportion import proportion_confint
+from statsmodels.tsa.stattools import diebold_mariano_test
 
 from evaluation import forecasts, intervals, overfitting, performance, sharpe
+from supervised.diebold_mariano import diebold_mariano, long_run_variance
 
 
 class TestDeflatedSharpePaper:
@@ -97,10 +99,30 @@ def test_delong_interval_agrees_with_the_bootstrap():
     assert (found.high - found.low) / 2 / 1.96 == pytest.approx(np.std(draws), rel=0.1)
 
 
+def test_long_run_variance_is_the_mean_square_of_a_regression_on_cosines():
+    d = np.random.default_rng(8).standard_normal(777).cumsum()
+    variance, cosines = long_run_variance(d)
+    phase = np.pi * (np.arange(777) + 0.5) / 777
+    columns = np.stack([np.cos(j * phase) for j in range(1, cosines + 1)], axis=1)
+    assert variance == pytest.approx(sm.OLS(d, sm.add_constant(columns)).fit().mse_model, rel=1e-9)
+
+
+@pytest.mark.parametrize("overlap", [1, 5])
+def test_diebold_mariano_agrees_with_statsmodels_on_a_long_series(overlap):
+    rng = np.random.default_rng(9)
+    noise = rng.standard_normal((2, 60_004))
+    y, other = (sum(part[lag : lag + 60_000] for lag in range(5)) for part in noise)
+    first, second = y + 1.01 * other, y + other[::-1]
+    theirs = diebold_mariano_test(y, first, second, lags=200, criterion="mse")
+    ours = diebold_mariano((y - first) ** 2, (y - second) ** 2, overlap=overlap)
+    assert ours.statistic == pytest.approx(theirs.statistic, rel=0.1)
+    assert ours.n == 60_000 // overlap
+
+
 def test_long_run_variance_agrees_with_newey_west_on_a_long_series():
     d = np.convolve(np.random.default_rng(7).standard_normal(50_000), [1.0, 0.6, 0.3], mode="valid")
     model = sm.OLS(d, np.ones(d.size)).fit(cov_type="HAC", cov_kwds={"maxlags": 200, "use_correction": False})
-    variance, cosines = forecasts.long_run_variance(d)
+    variance, cosines = long_run_variance(d)
     assert cosines == 542
     assert variance == pytest.approx(model.bse[0] ** 2 * d.size, rel=0.1)
     assert variance == pytest.approx((1.0 + 0.6 + 0.3) ** 2, rel=0.15)
