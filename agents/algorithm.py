@@ -44,7 +44,7 @@ class BatchedConfig(AlgorithmConfig):
         self.reset_options: dict[str, Any] | None = None  # handed to the environment's first reset
 
     def devices(self, *, learner: str, runner: str) -> BatchedConfig:
-        """Set where learners and runners compute, by resolvable names (see `agents.devices.resolve_device`)."""
+        """Set where learners and runners compute, by resolvable names (see `supervised.devices.resolve_device`)."""
         self.learner_device = learner
         self.sampling_device = runner
         return self

@@ -19,7 +19,8 @@ from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from ray.rllib.core.learner.training_data import TrainingData
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_TRAINED, NUM_ENV_STEPS_TRAINED_LIFETIME
 
-from agents.devices import LearnerDeviceMixin, load_ipex
+from agents.devices import LearnerDeviceMixin
+from supervised.devices import load_ipex
 
 GRADIENT_NORM = "gradient_norm"
 SKIPPED_UPDATES = "skipped_updates"  # counted over the learner's life; 0 on a healthy run

@@ -61,8 +61,8 @@ class TorchPolicy:
     """
 
     def __init__(self, spec: PolicySpec, weights: Mapping[str, NDArray[np.float32]], *, device: str = "cpu") -> None:
-        from agents.devices import resolve_device
         from agents.policy_network import PolicyNetwork
+        from supervised.devices import resolve_device
 
         self.spec = spec
         self._weights = dict(weights)

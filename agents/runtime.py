@@ -14,8 +14,8 @@ from ray.tune.registry import register_env
 from agents.algorithm import BatchedConfig
 from agents.config import AgentConfig
 from agents.ddpg import DDPGConfig
-from agents.devices import resolve_device
 from agents.ppo import BatchedPPOConfig
+from supervised.devices import resolve_device
 
 EnvCreator = Callable[[dict[str, Any]], gym.Env | gym.vector.VectorEnv]
 

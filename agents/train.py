@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import math
 import os
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
-import torch
 from ray.rllib.core import DEFAULT_MODULE_ID
 
 from agents import checkpoints
@@ -26,11 +21,13 @@ from agents.policy_spec import PolicySpec, space_fields
 from agents.run_identity import record_identity
 from agents.runtime import rllib_config, start_ray
 from data_pipeline.errors import InputError
+from data_pipeline.interrupts import interrupt_afterwards
 from envs.backtest import Backtest
 from envs.config import MarketConfig
 from envs.market import Market
 from envs.observation import observation_columns
 from envs.vector_env import ScalpingVectorEnv
+from supervised.devices import torch_threads
 
 ENV_NAME = "ScalpingBracket"
 SCORE = "validation/return_log"
@@ -105,7 +102,7 @@ def train(
         side_column=columns.index(SIDE_COLUMN),
         reset_options={"stagger": True},  # lanes end one by one, so that every iteration has episodes to tell of
     )
-    with _torch_threads(config.torch_threads):
+    with torch_threads(config.torch_threads):
         algorithm = setting.build_algo()
         try:
             if resume and any(root.glob(f"{checkpoints.PREFIX}*")):
@@ -148,7 +145,7 @@ def _run(
         _remember_best(root, monitor.history)
         last = save()
         while algorithm.iteration < config.iterations:
-            with _interrupt_afterwards():
+            with interrupt_afterwards():
                 whole = False
                 record = iteration_record(algorithm, algorithm.train())
                 done = algorithm.iteration == config.iterations
@@ -235,39 +232,3 @@ def _market_folders(sources: Sequence[Market | str | Path], run_dir: Path) -> li
         folder = source.save(run_dir / MARKETS / f"{number:03d}") if isinstance(source, Market) else Path(source)
         folders.append(str(folder.resolve()))
     return folders
-
-
-@contextmanager
-def _torch_threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
-def _interrupt_afterwards() -> Iterator[None]:
-    """Hold Ctrl-C back until the block is done, so that what is saved is the state after a whole iteration.
-
-    A second Ctrl-C is obeyed at once. Outside the main thread signals cannot be held, and nothing is changed.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    asked = False
-
-    def remember(_number: int, _frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-
-    before = signal.signal(signal.SIGINT, remember)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if asked:
-        raise KeyboardInterrupt

@@ -19,7 +19,6 @@ import numpy as np
 from rich.console import Console
 
 from agents.config import AgentConfig, agent_preset
-from agents.devices import resolve_device
 from agents.export import export_policy_onnx
 from agents.train import TrainResult, train
 from data_pipeline.files import write_json
@@ -38,6 +37,7 @@ from evaluation.run_folder import RunFolder, jsonable
 from evaluation.summary import summary_dict, summary_table
 from evaluation.tracking import check_tracking, track_run
 from supervised.config import ModelConfig, TrainConfig, WalkForwardConfig
+from supervised.devices import resolve_device
 from supervised.predictions import Predictions
 from supervised.walk_forward import Progress, walk_forward_predictions
 

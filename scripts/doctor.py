@@ -81,7 +81,7 @@ def main(args: Args) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from agents.devices import available_devices
+    from supervised.devices import available_devices
 
     console = Console()
     problems: list[str] = []

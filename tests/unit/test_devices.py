@@ -5,8 +5,8 @@ import importlib.metadata
 import pytest
 import torch
 
-from agents import devices
 from data_pipeline.errors import InputError
+from supervised import devices
 
 
 def test_cpu_and_auto() -> None:
