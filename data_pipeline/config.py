@@ -41,6 +41,9 @@ class SyntheticConfig:
     """c: standard deviation of the noise in that logit."""
     reading_return: float = 0.6
     """a: weight of the bar's own standardised return in that logit."""
+    flip_bar: int | None = None
+    """First bar whose taker-buy share reads the hidden state with the opposite sign (-b): what buyers used to tell of
+    the next bars, sellers tell from there on. Prices stay what they are. None: never."""
 
     def __post_init__(self) -> None:
         where = "SyntheticConfig"
@@ -52,6 +55,8 @@ class SyntheticConfig:
             raise InputError(f"start_ms {self.start_ms} is not on the minute", where=where, remedy="round it to 60000")
         if self.seed < 0:
             raise InputError(f"seed {self.seed} is negative", where=where, remedy="use 0 or above")
+        if self.flip_bar is not None and self.flip_bar < 0:
+            raise InputError(f"flip_bar {self.flip_bar} is negative", where=where, remedy="use 0 or above, or None")
         limits = {
             "bars": (1, math.inf),
             "edge_strength": (0.0, 2.0),

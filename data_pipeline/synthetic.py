@@ -64,6 +64,7 @@ class _Constants(NamedTuple):
     ticks_per_unit: float
     lots_per_unit: float
     first_minute: int
+    flip_bar: int
 
 
 @dataclass(frozen=True)
@@ -186,6 +187,7 @@ def _constants(config: SyntheticConfig) -> _Constants:
         ticks_per_unit=float(round(1.0 / config.tick_size)),
         lots_per_unit=float(round(1.0 / config.lot_step)),
         first_minute=config.start_ms // MINUTE_MS % 1440,
+        flip_bar=config.bars if config.flip_bar is None else config.flip_bar,
     )
 
 
@@ -240,7 +242,8 @@ def _draw_block(
         lo, cl = _to_tick(math.exp(x_low), u, c.ticks_per_unit), _to_tick(math.exp(x), u, c.ticks_per_unit)
 
         hidden = c.state_memory * hidden + state_new * n[4]
-        logit = c.reading_return * z + c.reading_gain * hidden + c.reading_noise * n[5]
+        gain = c.reading_gain if first + i < c.flip_bar else -c.reading_gain
+        logit = c.reading_return * z + gain * hidden + c.reading_noise * n[5]
         noise = noise_memory * noise + noise_new * n[6]
         relative = (
             VOLUME_ON_SIGMA * log_activity + VOLUME_ON_MOVE * abs(z) + VOLUME_NOISE_SD * noise + VOLUME_WHITE_SD * n[7]

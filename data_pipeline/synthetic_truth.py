@@ -24,6 +24,7 @@ def filter_state(bars: BarArrays, sigma: np.ndarray, config: SyntheticConfig, dr
     previous = np.concatenate(([config.initial_price], bars.close[:-1]))
     z = np.log(bars.close / previous) / sigma + drift * sigma
     reading = np.log(bars.taker_buy_volume / (bars.volume - bars.taker_buy_volume)) - config.reading_return * z
+    reading[config.flip_bar if config.flip_bar is not None else len(reading) :] *= -1.0
     return _kalman(z, reading, config.kappa, config.state_memory, config.reading_gain, config.reading_noise)
 
 

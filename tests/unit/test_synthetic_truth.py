@@ -148,3 +148,19 @@ def test_requests_that_cannot_be_answered_are_refused(planted: SyntheticMarket) 
         planted.best_rule(-1.0)
     with pytest.raises(InputError, match="hold no trade"):
         planted.rule_profit(0.1, 1.0, 599_999)
+
+
+def test_a_flip_turns_the_reading_round_and_nothing_else() -> None:
+    """Same prices and state; who knows of the flip loses nothing, who does not is wrong as often as he was right."""
+    config = SyntheticConfig(bars=100_000, seed=4)
+    plain, flipped = synthetic_market(config), synthetic_market(replace(config, flip_bar=50_000))
+    before, after = plain.arrays(), flipped.arrays()
+    np.testing.assert_array_equal(before.close, after.close)
+    np.testing.assert_array_equal(plain.state, flipped.state)
+    np.testing.assert_array_equal(before.taker_buy_volume[:50_000], after.taker_buy_volume[:50_000])
+    assert flipped.best_accuracy(5, 50_000) == pytest.approx(plain.best_accuracy(5, 50_000), abs=0.01)
+    unaware = replace(flipped, config=config)
+    assert unaware.best_accuracy(5, 0, 49_000) == plain.best_accuracy(5, 0, 49_000) > 0.62
+    assert unaware.best_accuracy(5, 51_000) < 0.40
+    with pytest.raises(InputError, match="flip_bar -1 is negative"):
+        SyntheticConfig(flip_bar=-1)
