@@ -29,6 +29,8 @@ class RiskLimits:
     """Bars without entries after a losing streak or a burst of volatility."""
     entries_per_day: float = math.inf
     """Entries in one UTC day; after them nothing is entered until the next."""
+    exposure: float = math.inf
+    """Position value over equity that an entry may reach, whatever the leverage; a larger order is cut to it."""
     price_collar_bps: float = math.inf
     """A market entry is refused when the price has jumped farther than this from the close it was decided at."""
     volatility_multiple: float = math.inf

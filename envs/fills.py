@@ -57,13 +57,14 @@ def whole_lots(size: float, terms: np.ndarray) -> float:
 def order_quantity(equity: float, fraction: float, price: float, fee: float, budget: float, terms: np.ndarray) -> float:
     """Units to buy or sell short at `price` so that margin and entry fee fit into `fraction` of equity.
 
-    notional / leverage + notional × fee <= fraction × equity, at most `budget` units, rounded down to the lot step;
-    0.0 (refused) when that leaves less than the minimum notional, or nothing.
+    notional / leverage + notional × fee <= fraction × equity and notional <= exposure limit × equity, at most `budget`
+    units, rounded down to the lot step; 0.0 (refused) when that leaves less than the minimum notional, or nothing.
     """
     unit = unit_notional(price, terms)
     # The one division does not wait for the equity, which is known last.
-    per_money = 1.0 / ((terms[T.MARGIN] + fee) * unit)
-    quantity = whole_lots(min(fraction * equity * per_money, budget), terms)
+    tied_up = terms[T.MARGIN] + fee
+    per_money = 1.0 / (tied_up * unit)
+    quantity = whole_lots(min(min(fraction, terms[T.EXPOSURE] * tied_up) * equity * per_money, budget), terms)
     if quantity > 0.0 and quantity * unit >= terms[T.MIN_NOTIONAL]:
         return quantity
     return 0.0

@@ -66,7 +66,7 @@ def step_lanes(
 
     account, clock, trades  LaneState's arrays for N lanes, updated in place; rewards and end flags are rows of them
     prices, calendar, finer, features  a Market's prices (T, 8), calendar (T, 3), finer (M, 4), observations (T, C)
-    terms         float64 (33,), `terms.trading_terms`
+    terms         float64 (34,), `terms.trading_terms`
     orders        float64 (N, 5): target in [-1, 1] or NaN, tp_bps, sl_bps, ttl_bars, limit_offset_bps (inf: none)
     observations  float32 (N, C + 9), written; or (0, C + 9) when nobody looks
 

@@ -42,10 +42,11 @@ from envs.config import MarketConfig, RewardMode
     LOSING_STREAK,
     COOL_DOWN,
     DAILY_ENTRIES,
+    EXPOSURE,
     COLLAR,
     VOLATILITY,
-) = range(33)
-TERMS = 33
+) = range(34)
+TERMS = 34
 
 REWARD_MODES: tuple[RewardMode, ...] = ("log_equity", "differential_sharpe", "drawdown", "inventory")
 LOG_EQUITY, DIFFERENTIAL_SHARPE, DRAWDOWN_PENALTY, INVENTORY_PENALTY = range(4)
@@ -54,7 +55,7 @@ LOG_EQUITY, DIFFERENTIAL_SHARPE, DRAWDOWN_PENALTY, INVENTORY_PENALTY = range(4)
 def trading_terms(
     instrument: Instrument, config: MarketConfig, interval_ms: int = 60_000, *, funded: bool = False
 ) -> np.ndarray:
-    """What fills cost, how sizes are rounded and when risk limits bite: float64 (33,), entries HALF_SPREAD ... .
+    """What fills cost, how sizes are rounded and when risk limits bite: float64 (34,), entries HALF_SPREAD ... .
 
     Steps travel as fractions (0.01 as 1 / 100): n × 1 / 100 is the float64 nearest to the decimal price, the same one
     that a parsed bar holds, so "touched" and "traded through" are exact comparisons.
@@ -106,6 +107,7 @@ def trading_terms(
     terms[LOSING_STREAK] = risk.losing_streak
     terms[COOL_DOWN] = _whole_bars(risk.cool_down_bars)
     terms[DAILY_ENTRIES] = risk.entries_per_day
+    terms[EXPOSURE] = risk.exposure
     terms[COLLAR] = risk.price_collar_bps * 1e-4
     terms[VOLATILITY] = risk.volatility_multiple
     return terms

@@ -43,6 +43,10 @@ class Account(Terms):
 
     def affordable(self, target: Decimal, price: Decimal, fee: Decimal) -> Decimal:
         budget = abs(target) * self.cash / (1 / exact(self.config.leverage) + max(fee, Decimal(0)))
+        allowed = exact(self.config.risk.exposure) * self.cash
+        if allowed < budget:
+            self.met.add("exposure")
+            budget = allowed
         return max(self.lots(budget / self.notional(price)), Decimal(0))
 
     def take(self, wanted: Decimal) -> Decimal:

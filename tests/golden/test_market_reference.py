@@ -40,6 +40,7 @@ BREAKERS = {
     "streak": RiskLimits(losing_streak=3, cool_down_bars=7),
     "entries": RiskLimits(entries_per_day=9),
     "volatility": RiskLimits(volatility_multiple=3.17, cool_down_bars=4.5),
+    "exposure": RiskLimits(exposure=0.371),
     "collar": RiskLimits(price_collar_bps=7.7),
     "all": RiskLimits(
         daily_loss=0.0071,
@@ -80,7 +81,7 @@ RULES = {
         "break even",
         "finer gap",
     ),
-    *("limit filled", "limit filled in finer", "limit cancelled", "limit replaced", "post-only", "collar"),
+    *("limit filled", "limit filled in finer", "limit cancelled", "limit replaced", "post-only", "collar", "exposure"),
     *("stopped by drawdown", "stopped by daily_loss", "reducing by daily_entries"),
     *("reducing by losing_streak", "reducing by volatility"),
 }
