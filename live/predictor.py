@@ -25,7 +25,7 @@ class RollingPredictor:
         one_row = replace(fold.config.train, chunk=1, batch=1, threads=1)  # one row: a second thread only waits
         self._fold = replace(fold, config=replace(fold.config, train=one_row))
         self._interval_ms = interval_ms
-        self.hedge = replace(hedge)
+        self.hedge = replace(hedge, log_weights=hedge.log_weights.copy())
         context = max(model.receptive_field for model in fold.models.values())
         least = max(settings.min_context for settings in fold.config.models) + 1
         self._window = max(context, least, max(hedge.horizons) + 2)
@@ -72,10 +72,10 @@ class RollingPredictor:
             "bars": self._bars,
             "features": self._features,
             "said": self._said,
-            "losses": self.hedge.losses,
+            "log_weights": self.hedge.log_weights,
         }
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Go on from `state`."""
         self._times, self._bars, self._features = state["times"], state["bars"], state["features"]
-        self._said, self.hedge.losses = state["said"], state["losses"]
+        self._said, self.hedge.log_weights = state["said"], state["log_weights"]

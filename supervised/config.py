@@ -116,6 +116,10 @@ class EnsembleConfig:
     """eta of a label that is known at once, at most 1; a horizon of h bars uses eta / (h + 1) (see `ensemble`)."""
     half_life: float = 5000.0
     """Rows after which a past loss counts half."""
+    share: float = 1e-4
+    """Part of all weight that is dealt out evenly at every row, so that a member written off can come back; 0: none."""
+    gate_rate: float = 0.05
+    """Step of the gate that weighs the members by the regime (see `gate`); 0 leaves the gate out."""
 
     def __post_init__(self) -> None:
         where = "EnsembleConfig"
@@ -126,6 +130,8 @@ class EnsembleConfig:
             "above 1 the regret bound of log-loss does not hold",
         )
         _require(self.half_life > 0, where, f"half_life {self.half_life} is not positive", "use a value above 0")
+        _require(0 <= self.share < 1, where, f"share {self.share} is outside [0, 1)", "use 1e-4")
+        _require(0 <= self.gate_rate <= 1, where, f"gate_rate {self.gate_rate} is outside [0, 1]", "use 0.05")
 
     @property
     def discount(self) -> float:
