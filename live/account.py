@@ -22,6 +22,7 @@ from envs.costs import ImpactModel, TradingCosts
 from envs.kernel import open_lanes
 from envs.market import Market
 from envs.observation import observation_columns
+from envs.risk import RiskControl
 from envs.trades import MONEY
 from live.feed import ClosedBar, bar_block
 
@@ -82,6 +83,8 @@ class PaperAccount:
         self._batch = LaneBatch(no_bars, config, 1, trade_slots=lanes.EXITS_PER_BAR)
         self._observation = np.zeros((1, len(observation_columns(no_bars))), dtype=np.float32)
         state = self._batch.state
+        self.risk = RiskControl(state)
+        """The circuit breakers, the very ones that `config.risk` has in a backtest."""
         open_lanes(state.account, state.clock, np.array([capital]), 0, NEVER)
 
     def recall(self, market: Market, before_ms: int) -> None:
@@ -126,6 +129,8 @@ class PaperAccount:
         self._batch.step(order, self._observation)
         fills, trades = self._events(closed, times)
         clock[_ROW_NUMBERS, 0] -= 1
+        if clock[lanes.RISK_UNTIL, 0] != lanes.NEVER:
+            clock[lanes.RISK_UNTIL, 0] -= 1
         return Moved(self._observation.copy(), fills, trades)
 
     def money(self, row: int) -> float:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 HOST, PORT = "REDIS_HOST", "REDIS_PORT"
 DEFAULT_PORT = 6379
 PREFIX = "scalping:session:"
+KILL_ALL = "scalping:kill"
+"""Key that stops every session; with ":NAME" behind it, one of them."""
 MAX_LENGTH = 10_000
 """Entries a stream keeps, about (Redis trims whole nodes); a week of one-minute bars."""
 TIMEOUT_S = 1.0
@@ -36,6 +38,10 @@ class StepBus(Protocol):
         """Publish a step, or count it as lost; never raises for a bus that is away."""
         ...
 
+    def kill_key(self) -> str | None:
+        """The key that pulls the kill switch, if there is one; None too when the bus is away."""
+        ...
+
 
 class RedisBus:
     """Publishes to the stream `scalping:session:NAME`, each field of a step as JSON, with the symbol beside them."""
@@ -44,6 +50,7 @@ class RedisBus:
         self.stream = f"{PREFIX}{name}"
         self.lost = 0
         self._client, self._symbol, self._max_length = client, symbol, max_length
+        self._kill_keys = (KILL_ALL, f"{KILL_ALL}:{name}")
         self._quiet_until = 0.0
 
     def publish(self, step: Step) -> None:
@@ -60,6 +67,19 @@ class RedisBus:
         except redis.RedisError:
             self.lost += 1
             self._quiet_until = time.monotonic() + PAUSE_S
+
+    def kill_key(self) -> str | None:
+        """See `StepBus.kill_key`."""
+        import redis
+
+        if time.monotonic() < self._quiet_until:
+            return None
+        try:
+            values = self._client.mget(self._kill_keys)
+        except redis.RedisError:
+            self._quiet_until = time.monotonic() + PAUSE_S
+            return None
+        return next((key for key, value in zip(self._kill_keys, values, strict=True) if value is not None), None)
 
 
 def connect_bus(name: str, symbol: str, environment: Mapping[str, str]) -> RedisBus | None:

@@ -34,6 +34,11 @@ class ClosedBar:
     trades: float = math.nan
     taker_buy_volume: float = math.nan
     taker_buy_quote_volume: float = math.nan
+    bid: float = math.nan
+    """Best quotes at the close, where the feed has them: a session halts when they are crossed."""
+    ask: float = math.nan
+    received_ms: float = math.nan
+    """UTC, when a live feed had it, to tell how late it came."""
 
     def row(self) -> np.ndarray:
         """The nine numbers, float64 (9,) in the order of `BAR_FIELDS`."""

@@ -45,7 +45,7 @@ class RollingPredictor:
         self._bars = np.concatenate([self._bars[keep], bar.row()[None]])
         self._features = np.concatenate([self._features[keep], features[None]])
         stretches = segments(self._times, self._interval_ms)
-        said = self._fold.predict(self._features, stretches, len(self._times) - 1)
+        said = self._fold.predict(self._features, stretches, len(self._times) - 1).p_up
         self._said = np.concatenate([self._said[keep], said])
         self.hedge.advance(self._new_losses())
         mixture = self.hedge.combine(said[0])

@@ -48,22 +48,29 @@ def run_session(
     feed: BarFeed,
     *,
     stop: Callable[[], bool] = lambda: False,
+    killed: Callable[[], bool] = lambda: False,
     bus: StepBus | None = None,
     show: Callable[[Step], None] = lambda _step: None,
     commit_every_s: float = COMMIT_S,
 ) -> None:
     """Trade `feed` until it ends or `stop()` is true, with a commit every `commit_every_s` seconds and at the end.
 
+    `killed()` is asked at every bar. A change of the circuit breakers is logged and committed at once.
     An error leaves the folder as of the last commit, from which `SessionFolder.resume` goes on.
     """
     committed = time.monotonic()
+    risk = folder.session.account.risk
+    standing = risk.state, risk.reason
     for bar in feed.bars(stop):
-        step = folder.session.on_bar(bar)
+        step = folder.session.on_bar(bar, killed=killed())
         folder.record(step)
+        before, standing = standing, (step.risk_state, step.risk_reason)
+        if standing != before:
+            folder.log_risk("lifted" if step.risk_state == "active" else "tripped")
         if bus is not None:
             bus.publish(step)
         show(step)
-        if time.monotonic() - committed >= commit_every_s:
+        if standing != before or time.monotonic() - committed >= commit_every_s:
             folder.commit()
             committed = time.monotonic()
     folder.commit()

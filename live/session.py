@@ -7,7 +7,7 @@ compiled market. A decision made at the close of a bar is filled in the next one
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -22,12 +22,13 @@ from envs.actions import ORDER_WIDTH, ActionDecoder
 from features.config import BarParameters
 from features.stream import FeatureStream
 from live.account import Fill, PaperAccount
+from live.config import SessionLimits
 from live.feed import ClosedBar
 from live.predictor import RollingPredictor
 from live.trained_run import TrainedRun
 from supervised.observation import observation_rows
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,10 @@ class Step:
     """Cash and position at the close."""
     decision: Decision
     """Made at this close, to be filled in the next bar."""
+    risk_state: str
+    """ "active", "reducing" or "stopped": what the circuit breakers let the next bar do."""
+    risk_reason: str
+    """What tripped them (`envs.risk.REASONS`), "none" while active."""
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON types."""
@@ -93,8 +98,11 @@ class Counts:
 class PaperSession:
     """Trades one symbol with one policy; `on_bar` is all there is to it."""
 
-    def __init__(self, run: TrainedRun, capital: float | None = None) -> None:
-        """Start with `capital` quote units (None: the rules' own). Raises InputError when the rules give a range."""
+    def __init__(self, run: TrainedRun, capital: float | None = None, limits: SessionLimits | None = None) -> None:
+        """Start with `capital` quote units (None: the rules' own) behind `limits` (None: those it was trained under).
+
+        Raises InputError when the rules give a range of capital, and for a limit that cannot be met.
+        """
         low, high = run.config.capital_range
         if capital is None and low != high:
             raise InputError(
@@ -102,15 +110,17 @@ class PaperSession:
             )
         self.run = run
         self.capital = low if capital is None else float(capital)
+        self.limits = limits or SessionLimits()
         self.counts = Counts()
-        self.account = PaperAccount(run.instrument, run.columns, run.config, run.interval_ms, self.capital)
+        rules = replace(run.config, risk=self.limits.risk(run.config.risk))
+        self.account = PaperAccount(run.instrument, run.columns, rules, run.interval_ms, self.capital)
         self._stream = FeatureStream(run.fold.feature_names, BarParameters(interval_ms=run.interval_ms))
         self.predictor = RollingPredictor(run.fold, run.hedge, run.interval_ms)
         self._decoder = ActionDecoder(run.config)
         self._order = np.zeros((1, ORDER_WIDTH))
 
-    def on_bar(self, bar: ClosedBar) -> Step:
-        """Take in the next closed bar.
+    def on_bar(self, bar: ClosedBar, *, killed: bool = False) -> Step:
+        """Take in the next closed bar; `killed` says that the kill switch is pulled.
 
         Raises InputError, with the session untouched, for a bar that is not later than the last one or off the time
         grid, and for prices or sizes that no bar can have. A bar after a gap starts the features afresh; the
@@ -130,8 +140,13 @@ class PaperSession:
         row = self.run.scaler.transform(observation_rows(features[None], probabilities[None]))[0]
         moved = self.account.step(bar, row, self._order)
         if moved.observation is not None:
-            actions = self.run.policy.act(moved.observation)
-            self._decoder.decode(self._decoder.as_batch(actions, 1), self._order)
+            self._decide(moved.observation)
+        if killed:
+            self._halt("kill_switch")
+        elif bar.bid >= bar.ask:
+            self._halt("crossed_data")
+        elif self._silence_s(bar, last) > (self.limits.stale_after_s or np.inf):
+            self._halt("stale_data")
         step = Step(
             open_time_ms=bar.open_time_ms,
             close=bar.close,
@@ -144,6 +159,8 @@ class PaperSession:
             position=self.account.money(lanes.QTY),
             equity=self.account.money(lanes.EQUITY),
             decision=_decision(self._order[0]),
+            risk_state=self.account.risk.state,
+            risk_reason=self.account.risk.reason,
         )
         self._count(bar, step)
         return step
@@ -154,6 +171,7 @@ class PaperSession:
             "format": FORMAT,
             "identity": self.run.identity,
             "capital": self.capital,
+            "limits": asdict(self.limits),
             "counts": asdict(self.counts),
             "extra": extra or {},
         }
@@ -166,9 +184,12 @@ class PaperSession:
             np.savez(file, **arrays)  # type: ignore[arg-type]
 
     @classmethod
-    def restore(cls, run: TrainedRun, path: Path) -> tuple[PaperSession, dict[str, Any]]:
+    def restore(
+        cls, run: TrainedRun, path: Path, limits: SessionLimits | None = None
+    ) -> tuple[PaperSession, dict[str, Any]]:
         """The session that `save` wrote, which goes on bit for bit as if it had never stopped, and its `extra`.
 
+        Its breakers are as they were, a halt included; `limits` take the place of the saved ones where they are given.
         Raises InputError when there is none, it is damaged, or it belongs to another run or policy.
         """
         remedy = "start anew with another --out"
@@ -185,7 +206,8 @@ class PaperSession:
                         where=str(path),
                         remedy=f"{remedy}, or mend --run",
                     )
-            session = cls(run, about["capital"])
+            saved = SessionLimits(**about["limits"])
+            session = cls(run, about["capital"], limits.over(saved) if limits else saved)
             session.counts = Counts(**about["counts"])
             session._stream = FeatureStream.from_state(arrays["stream"].tobytes())
             session.predictor.restore(_part(arrays, "predictor"))
@@ -198,6 +220,28 @@ class PaperSession:
                 f"no session to go on with ({type(error).__name__}: {error})", where=str(path), remedy=remedy
             ) from error
         return session, about["extra"]
+
+    def _decide(self, observation: NDArray[np.float32]) -> None:
+        """Ask the policy; one that answers with no action of its space is halted, and wants to be flat."""
+        actions = self.run.policy.act(observation)
+        try:
+            self._decoder.decode(self._decoder.as_batch(actions, 1), self._order)
+        except InputError:
+            self._order[:] = 0.0
+            self._halt("bad_output")
+
+    def _halt(self, reason: str) -> None:
+        """Stop until a human re-arms it; what has stopped it so already stays the reason."""
+        risk = self.account.risk
+        if not (risk.state == "stopped" and risk.needs_rearm):
+            risk.stop(reason)
+
+    def _silence_s(self, bar: ClosedBar, last: int | None) -> float:
+        """Seconds without data before `bar`: the bars that are missing, or how late it came."""
+        interval_ms = self.run.interval_ms
+        missing_ms = 0 if last is None else bar.open_time_ms - last - interval_ms
+        late_ms = bar.received_ms - bar.open_time_ms - interval_ms
+        return max(missing_ms, 0.0 if np.isnan(late_ms) else late_ms) / 1_000
 
     def _named(self, probabilities: NDArray[np.float32]) -> dict[str, float | None]:
         columns = self.run.columns[len(self.run.fold.feature_names) :]

@@ -41,6 +41,9 @@ def session_summary(session: PaperSession, *, synthetic: bool, bus_lost: int = 0
         "spread_cost": account.money(lanes.SPREAD_COST),
         "impact_cost": account.money(lanes.IMPACT_COST),
         "entries_refused": account.count(lanes.REFUSED),
+        "risk_state": account.risk.state,
+        "risk_reason": account.risk.reason,
+        "needs_rearm": account.risk.needs_rearm,
         "ruined": account.count(lanes.PHASE) == lanes.HALTED,
         "steps_lost_by_the_bus": bus_lost,
     }
@@ -53,6 +56,8 @@ def badges(summary: dict[str, Any]) -> Text:
         text.append(f" {SYNTHETIC} ", style="black on yellow").append(" ")
     if summary["bars_known_to_the_run"]:
         text.append(f" {REHEARSAL} ", style="black on yellow").append(" ")
+    if summary["risk_state"] != "active":
+        text.append(f" {summary['risk_state'].upper()}: {summary['risk_reason']} ", style="white on red").append(" ")
     if summary["ruined"]:
         text.append(f" {RUINED} ", style="white on red").append(" ")
     return text

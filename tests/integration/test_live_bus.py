@@ -14,6 +14,7 @@ from data_pipeline.errors import InputError
 from live import bus as bus_module
 from live.account import Fill
 from live.bus import connect_bus
+from live.kill_switch import KILL_FILE, KillSwitch
 from live.session import Decision, Step
 
 redis = pytest.importorskip("redis")
@@ -32,6 +33,8 @@ STEP = Step(
     position=-0.25,
     equity=9_999.5,
     decision=Decision(-1.0, 30.0, None, 60.0, None),
+    risk_state="active",
+    risk_reason="none",
 )
 
 
@@ -104,6 +107,24 @@ def test_a_server_that_comes_back_is_used_again(server: tuple[subprocess.Popen, 
             time.sleep(0.05)
         assert redis_length(port) >= 1
         again.terminate()
+
+
+def test_a_key_pulls_the_kill_switch(server: tuple[subprocess.Popen, int], tmp_path: Path) -> None:
+    process, port = server
+    bus = connect_bus("april", "SYN/USDT", {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(port)})
+    client, switch = redis.Redis(port=port), KillSwitch(tmp_path, bus)
+    assert switch.pulled_by() is None
+    client.set("scalping:kill:march", 1)
+    assert switch.pulled_by() is None
+    for key in ("scalping:kill:april", "scalping:kill"):
+        client.set(key, 1)
+        assert switch.pulled_by() == key
+        client.delete(key)
+    process.kill()
+    process.wait()
+    assert switch.pulled_by() is None  # trading never waits for the bus; the file always works
+    (tmp_path / KILL_FILE).touch()
+    assert switch.pulled_by() == str(tmp_path / KILL_FILE)
 
 
 def redis_length(port: int) -> int:

@@ -11,7 +11,7 @@ from data_pipeline.schema import BarArrays
 from envs import lanes
 from envs.backtest import Backtest
 from envs.batch import LaneBatch
-from envs.config import MarketConfig
+from envs.config import MarketConfig, RiskLimits
 from envs.kernel import open_lanes
 from envs.market import Market
 from envs.observation import observation_columns
@@ -119,9 +119,21 @@ def test_the_ensemble_learns_live_as_in_research(live_run: LiveRun) -> None:
     assert not np.allclose(learned, run.hedge.weights(), rtol=1e-2)
 
 
+BREAKERS = (
+    RiskLimits(),
+    RiskLimits(losing_streak=2, cool_down_bars=5, exposure=0.3),
+    RiskLimits(volatility_multiple=2.0, cool_down_bars=3, daily_loss=0.05),
+)
+
+
 @settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 10_000), spot=st.booleans(), capital=st.sampled_from([40.0, 10_000.0]))
-def test_the_account_is_a_lane_of_the_backtest(seed: int, spot: bool, capital: float) -> None:
+@given(
+    seed=st.integers(0, 10_000),
+    spot=st.booleans(),
+    capital=st.sampled_from([40.0, 10_000.0]),
+    risk=st.sampled_from(BREAKERS),
+)
+def test_the_account_is_a_lane_of_the_backtest(seed: int, spot: bool, capital: float, risk: RiskLimits) -> None:
     rng = np.random.default_rng(seed)
     rows, instrument = 160, SPOT if spot else PERPETUAL
     minutes = np.cumsum(1 + (rng.random(rows) < 0.04) * rng.integers(1, 50, rows))
@@ -133,7 +145,7 @@ def test_the_account_is_a_lane_of_the_backtest(seed: int, spot: bool, capital: f
         times, *(np.ascontiguousarray(column) for column in prices.T), *(np.ones(rows) for _ in range(5))
     )
     market = Market.build(arrays, known, ("a", "b"), instrument)
-    config = MarketConfig(stop_out_fraction=0.9)
+    config = MarketConfig(stop_out_fraction=0.9, risk=risk)
     orders = random_orders(rng, rows)
     wanted = Backtest(market, config, [capital]).replay(orders)
     shown = _shown(market, config, orders, capital)
