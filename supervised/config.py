@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from data_pipeline.errors import InputError
+from supervised.outputs import Bracket, OutputLayout
 
 ModelKind = Literal["tcn", "transformer", "lstm"]
 MODEL_KINDS: tuple[ModelKind, ...] = ("tcn", "transformer", "lstm")
@@ -59,6 +60,27 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
+class TaskConfig:
+    """What each task weighs in the loss, and its labels among themselves (see `supervised.losses`)."""
+
+    direction: float = 1.0
+    """Weight of the direction's cross-entropy."""
+    move: float = 0.2
+    """Weight of the size of the move; 0 leaves it unlearned."""
+    barrier: float = 0.5
+    """Weight of the brackets' outcomes; 0 leaves them unlearned."""
+    balance: bool = False
+    """Weight classes inversely to their frequency while training; what that does to the logits is taken off again."""
+    weight_by_move: bool = False
+    """Weight each direction by its absolute move (relative to the horizon's mean) instead of equally."""
+
+    def __post_init__(self) -> None:
+        for name in ("direction", "move", "barrier"):
+            value = getattr(self, name)
+            _require(math.isfinite(value) and value >= 0, "TaskConfig", f"{name} {value} is negative", "use 0 or above")
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """How one model is trained on one fold."""
 
@@ -78,8 +100,8 @@ class TrainConfig:
     """Gradients are clipped to this norm."""
     average_decay: float = 0.98
     """Decay per step of the running average of the weights; the average is what is validated and kept."""
-    weight_by_move: bool = False
-    """Weight each label by its absolute move (relative to the horizon's mean) instead of equally."""
+    tasks: TaskConfig = field(default_factory=TaskConfig)
+    """What direction, move and brackets weigh."""
     validation_fraction: float = 0.15
     """Last part of the training span kept for early stopping and for the temperature."""
     threads: int = 1
@@ -153,6 +175,8 @@ class OnlineConfig:
     """Weight of the replayed chunks' loss; the new chunk has the rest."""
     max_grad_norm: float = 1.0
     """Gradients are clipped to this norm."""
+    tasks: TaskConfig = field(default_factory=TaskConfig)
+    """What the tasks weigh; labels count alike, and the direction's criterion is the caller's."""
     seed: int = 0
     """Of the reservoir and of the draws from it."""
 
@@ -173,6 +197,8 @@ class WalkForwardConfig:
 
     horizons: tuple[int, ...] = (1, 5)
     """Label horizons in bars, in the order of the label columns; they name the prediction columns."""
+    brackets: tuple[Bracket, ...] = ()
+    """Brackets whose outcomes are learned too; their columns follow the horizons' in the labels."""
     models: tuple[ModelConfig, ...] = field(
         default_factory=lambda: tuple(ModelConfig(kind=kind) for kind in MODEL_KINDS)
     )
@@ -219,3 +245,8 @@ class WalkForwardConfig:
         _require(self.rolling_rows >= 0, where, f"rolling_rows {self.rolling_rows} is negative", "use 0 for expanding")
         _require(self.embargo_rows >= 0, where, f"embargo_rows {self.embargo_rows} is negative", "use 0 or above")
         _require(self.seed >= 0, where, f"seed {self.seed} is negative", "use 0 or above")
+
+    @property
+    def layout(self) -> OutputLayout:
+        """Of every member's outputs."""
+        return OutputLayout(self.horizons, self.brackets)

@@ -21,9 +21,9 @@ class Dataset:
     X: np.ndarray
     """float (T, F): unscaled features, NaN in warm-up."""
     y: np.ndarray
-    """float32 (T, H): label returns (bps), NaN unknown."""
+    """float32 (T, H + K): label returns (bps), then brackets' outcomes (-1, 0, +1); NaN unknown."""
     t1: np.ndarray
-    """int64 (T, H): row at which each label ends; anything where the label is unknown."""
+    """int64 (T, H + K): row at which each label ends; anything where the label is unknown."""
     segments: np.ndarray
     """int64 (K, 2): [start, stop) rows of the stretches without a gap."""
     open_time_ms: np.ndarray

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,13 +17,39 @@ from data_pipeline.errors import InputError
 from features.scaling import Scaler
 from supervised.base import CausalModel
 from supervised.chunks import complete_runs
-from supervised.config import EnsembleConfig, ModelConfig, TrainConfig, WalkForwardConfig
+from supervised.config import EnsembleConfig, ModelConfig, TaskConfig, TrainConfig, WalkForwardConfig
 from supervised.models import build_model
+from supervised.outputs import Bracket
 from supervised.predictions import Predictions
 from supervised.splits import Fold
 from supervised.training import Epoch, predict
 
 ABOUT, PREDICTIONS = "fold.json", "predictions.parquet"
+
+
+class FoldForecast(NamedTuple):
+    """What a fold's models say of N rows."""
+
+    p_up: np.ndarray
+    """float32 (N, H, M): P(up) by each model."""
+    further: np.ndarray
+    """float32 (N, E): moves, outcomes and uncertainties, in the order of `further_columns`."""
+
+    @classmethod
+    def of(cls, forecasts: list[np.ndarray], horizons: int) -> FoldForecast:
+        """From each model's forecasts (N, O + H), as `training.predict` makes them."""
+        return cls(
+            np.stack([said[:, :horizons] for said in forecasts], axis=-1),
+            np.concatenate([said[:, horizons:] for said in forecasts], axis=1),
+        )
+
+
+def further_columns(config: WalkForwardConfig) -> tuple[str, ...]:
+    """Names of what the members say beside P(up), model by model."""
+    names: list[str] = []
+    for model in config.models:
+        names += config.layout.columns(model.kind)[len(config.horizons) :] + config.layout.sd_columns(model.kind)
+    return tuple(names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,29 +73,20 @@ class TrainedFold:
         """Of the settings and the data that made the fold."""
         return self.predictions.config_hash
 
-    def predict(self, X: np.ndarray, segments: np.ndarray, lo: int = 0, hi: int | None = None) -> np.ndarray:
-        """P(up) float32 (hi - lo, H, M) of the rows [lo, hi) by each model, NaN where features or context are missing.
+    def predict(self, X: np.ndarray, segments: np.ndarray, lo: int = 0, hi: int | None = None) -> FoldForecast:
+        """What each model says of the rows [lo, hi), NaN where features or context are missing.
 
         X: float (T, F) unscaled features. segments: int64 (K, 2) contiguous stretches.
         """
         hi = len(X) if hi is None else hi
         runs = complete_runs(X, segments)
         scaled = torch.from_numpy(self.scaler.transform(X))
-        return np.stack(
-            [
-                predict(
-                    self.models[settings.kind],
-                    scaled,
-                    runs,
-                    lo,
-                    hi,
-                    self.config.train,
-                    min_context=settings.min_context,
-                )
-                for settings in self.config.models
-            ],
-            axis=-1,
-        )
+        train = self.config.train
+        forecasts = [
+            predict(self.models[model.kind], scaled, runs, lo, hi, train, min_context=model.min_context)
+            for model in self.config.models
+        ]
+        return FoldForecast.of(forecasts, len(self.config.horizons))
 
 
 def fold_path(out_dir: Path, number: int) -> Path:
@@ -111,7 +128,7 @@ def load_fold(out_dir: Path, number: int, *, device: str = "cpu") -> TrainedFold
         config = config_from_dict(about["config"])
         models: dict[str, CausalModel] = {}
         for settings in config.models:
-            model = build_model(settings, about["n_features"], len(config.horizons)).eval()
+            model = build_model(settings, about["n_features"], config.layout).eval()
             model.load_state_dict(torch.load(path / f"{settings.kind}.pt", weights_only=True, map_location="cpu"))
             models[settings.kind] = model.to(device)
         return TrainedFold(
@@ -139,8 +156,9 @@ def config_from_dict(values: dict[str, Any]) -> WalkForwardConfig:
         **{
             **values,
             "horizons": tuple(values["horizons"]),
+            "brackets": tuple(Bracket(**bracket) for bracket in values["brackets"]),
             "models": tuple(ModelConfig(**model) for model in values["models"]),
-            "train": TrainConfig(**values["train"]),
+            "train": TrainConfig(**{**values["train"], "tasks": TaskConfig(**values["train"]["tasks"])}),
             "ensemble": EnsembleConfig(**values["ensemble"]),
         }
     )

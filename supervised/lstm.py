@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from supervised.base import CausalModel
+from supervised.outputs import OutputLayout
 
 
 class LSTM(CausalModel):
@@ -15,8 +16,10 @@ class LSTM(CausalModel):
     before its first output counts.
     """
 
-    def __init__(self, n_features: int, n_horizons: int, hidden: int, layers: int, window: int, dropout: float) -> None:
-        super().__init__(n_features, n_horizons, hidden)
+    def __init__(
+        self, n_features: int, layout: OutputLayout, hidden: int, layers: int, window: int, dropout: float
+    ) -> None:
+        super().__init__(n_features, layout, hidden)
         self.window = window
         self.cells = nn.LSTM(n_features, hidden, layers, batch_first=True)
         self.dropout = nn.Dropout(dropout)

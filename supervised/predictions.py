@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from data_pipeline.errors import InputError
 from data_pipeline.files import atomic_path
 
-FORMAT = 1
+FORMAT = 2
 METADATA_KEY = b"predictions"
 
 
@@ -26,7 +26,7 @@ def _refuse(what: str, place: str, remedy: str) -> NoReturn:
     raise InputError(what, where=f"predictions{place}", remedy=remedy)
 
 
-def _no_weights() -> np.ndarray:
+def _no_columns() -> np.ndarray:
     return np.empty((0, 0), dtype=np.float32)
 
 
@@ -50,14 +50,20 @@ class Predictions:
     """int64 (T,): open time of each row's bar."""
     config_hash: str = ""
     """Of the settings and the data that made them."""
-    weights: np.ndarray = field(default_factory=_no_weights)
+    weights: np.ndarray = field(default_factory=_no_columns)
     """float32 (T, W): the ensemble's weight of each member before the row; (0, 0) when there is no ensemble."""
     weight_columns: tuple[str, ...] = ()
     """W names: `weight_{model}_h{horizon}`."""
+    further: np.ndarray = field(default_factory=_no_columns)
+    """float32 (T, E): what else the members said, finite where they said anything; (0, 0) when it was not kept."""
+    further_columns: tuple[str, ...] = ()
+    """E names, model by model: `move_{model}_h{horizon}` expected absolute return (bps), `p_stop_{model}_b{bracket}`,
+    `p_time_…`, `p_take_…` probabilities of the outcomes, `sd_{model}_h{horizon}` uncertainty of the logit of P(up)."""
 
     def __post_init__(self) -> None:
         rows, cuts = len(self.open_time_ms), len(self.train_cut_ms)
-        blocks = [(self.values, self.columns)] + ([(self.weights, self.weight_columns)] if self.weight_columns else [])
+        optional = ((self.weights, self.weight_columns), (self.further, self.further_columns))
+        blocks = [(self.values, self.columns), *((block, names) for block, names in optional if names)]
         if self.fold.shape != (rows,) or any(block.shape != (rows, len(names)) for block, names in blocks):
             shapes = [block.shape for block, _ in blocks]
             _refuse(f"blocks {shapes} and fold {self.fold.shape} do not fit {rows} rows", "", "give one row per bar")
@@ -76,7 +82,12 @@ class Predictions:
                 where=f"predictions row {row}",
                 remedy="train each fold only on labels that ended before it began",
             )
-        for row in np.flatnonzero((self.fold < 0) & np.isfinite(self.values).any(axis=1))[:1]:
+        said = np.isfinite(self.values).any(axis=1)
+        if self.further_columns:
+            for row in np.flatnonzero((self.further < 0).any(axis=1))[:1]:
+                _refuse(f"{self.further[row]} are not sizes", f" row {row}", "use 0 or above, NaN where there is none")
+            said = said | np.isfinite(self.further).any(axis=1)
+        for row in np.flatnonzero((self.fold < 0) & said)[:1]:
             raise LeakError(
                 "a prediction belongs to no fold",
                 where=f"predictions row {row}",
@@ -89,7 +100,12 @@ class Predictions:
             "open_time": pa.array(self.open_time_ms, pa.timestamp("ms", tz="UTC")),
             "fold": pa.array(self.fold, pa.int16()),
         }
-        for names, block in ((self.columns, self.values), (self.weight_columns, self.weights)):
+        blocks = (
+            (self.columns, self.values),
+            (self.weight_columns, self.weights),
+            (self.further_columns, self.further),
+        )
+        for names, block in blocks:
             for number, name in enumerate(names):
                 arrays[name] = pa.array(block[:, number], pa.float32())
         about = {
@@ -98,6 +114,7 @@ class Predictions:
             "config_hash": self.config_hash,
             "columns": self.columns,
             "weight_columns": self.weight_columns,
+            "further_columns": self.further_columns,
         }
         table = pa.table(arrays).replace_schema_metadata({METADATA_KEY: json.dumps(about).encode()})
         with atomic_path(Path(path)) as temporary:
@@ -127,11 +144,15 @@ class Predictions:
             train_cut_ms=np.array(about["train_cut_ms"], dtype=np.int64),
             open_time_ms=table["open_time"].cast(pa.int64()).to_numpy(),
             config_hash=about["config_hash"],
-            weights=_block(table, about["weight_columns"]) if about["weight_columns"] else _no_weights(),
+            weights=_block(table, about["weight_columns"]),
             weight_columns=tuple(about["weight_columns"]),
+            further=_block(table, about["further_columns"]),
+            further_columns=tuple(about["further_columns"]),
         )
 
 
 def _block(table: pa.Table, names: list[str]) -> np.ndarray:
     """float32 (T, len(names)), C-contiguous."""
+    if not names:
+        return _no_columns()
     return np.ascontiguousarray(np.stack([table[name].to_numpy() for name in names], axis=1), dtype=np.float32)

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from supervised.base import CausalModel
+from supervised.outputs import OutputLayout
 
 KERNEL = 3
 
@@ -47,8 +48,8 @@ class TCN(CausalModel):
     """Blocks of dilation 1, 2, 4, … on a linear embedding of the row; every block sees twice as far back as the one
     before."""
 
-    def __init__(self, n_features: int, n_horizons: int, hidden: int, levels: int, dropout: float) -> None:
-        super().__init__(n_features, n_horizons, hidden)
+    def __init__(self, n_features: int, layout: OutputLayout, hidden: int, levels: int, dropout: float) -> None:
+        super().__init__(n_features, layout, hidden)
         self.embed = nn.Linear(n_features, hidden)
         self.blocks = nn.ModuleList(_Block(hidden, 2**level, dropout) for level in range(levels))
         self.norm = nn.LayerNorm(hidden)

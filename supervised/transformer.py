@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from supervised.base import CausalModel
+from supervised.outputs import OutputLayout
 
 BLOCKS_BACK = 3  # with fewer, wider blocks more masked scores are computed; with more, the products become too small
 
@@ -86,9 +87,9 @@ class Transformer(CausalModel):
     """Pre-norm blocks of banded attention and a two-layer perceptron on a linear embedding of the row."""
 
     def __init__(
-        self, n_features: int, n_horizons: int, hidden: int, layers: int, heads: int, window: int, dropout: float
+        self, n_features: int, layout: OutputLayout, hidden: int, layers: int, heads: int, window: int, dropout: float
     ) -> None:
-        super().__init__(n_features, n_horizons, hidden)
+        super().__init__(n_features, layout, hidden)
         self.window = window
         self.embed = nn.Linear(n_features, hidden)
         self.blocks = nn.ModuleList(_Block(hidden, heads, window, dropout) for _ in range(layers))

@@ -22,7 +22,7 @@ from supervised.base import CausalModel
 from supervised.config import WalkForwardConfig
 from supervised.dataset import Dataset
 from supervised.ensemble import Hedge, run_ensemble
-from supervised.fold_store import TrainedFold, fold_path, load_fold, save_fold
+from supervised.fold_store import FoldForecast, TrainedFold, fold_path, further_columns, load_fold, save_fold
 from supervised.models import build_model
 from supervised.predictions import Predictions
 from supervised.splits import Fold, last_end, plan_folds, purge
@@ -58,20 +58,21 @@ def walk_forward_predictions(
 ) -> Predictions:
     """Train on each fold's past, predict the fold, and weigh the members by what they had got right before each row.
 
-    X: float (T, F) unscaled features, NaN in warm-up. y: float (T, H) label returns (bps), NaN unknown, one column
-    per `config.horizons`. t1: int64 (T, H), row at which each label ends. segments: int64 (K, 2), [start, stop) rows
-    without a gap. open_time_ms: int64 (T,), increasing. feature_names: names of X's columns, kept with the models.
+    X: float (T, F) unscaled features, NaN in warm-up. y: float (T, H + K) label returns (bps), one column per
+    `config.horizons`, then outcomes (-1, 0, +1), one per `config.brackets`; NaN unknown. t1: int64 (T, H + K), row at
+    which each label ends, at its open or inside it. segments: int64 (S, 2), [start, stop) rows without a gap.
+    open_time_ms: int64 (T,), increasing. feature_names: names of X's columns, kept with the models.
 
     With `out_dir` every fold is stored as it is done (`fold_0/`, …), then `predictions.parquet` and `ensemble.json`
     (the state the live ensemble starts from); a run that was killed goes on at the first fold it lacks and ends as it
     would have. `progress` is called after every pass of every model. Raises InputError for arrays that do not fit,
     for too few rows, and for an `out_dir` that holds folds of other data or settings.
     """
-    if y.ndim == 2 and y.shape[1] != len(config.horizons):
+    if y.ndim == 2 and y.shape[1] != config.layout.targets:
         raise InputError(
-            f"y has {y.shape[1]} columns for horizons {config.horizons}",
+            f"y has {y.shape[1]} columns for horizons {config.horizons} and {len(config.brackets)} brackets",
             where="walk_forward_predictions",
-            remedy="give one label column per horizon",
+            remedy="give one label column per horizon and one per bracket",
         )
     data = Dataset(X, y.astype(np.float32), t1, segments, open_time_ms)
     target = _device(device)
@@ -81,6 +82,8 @@ def walk_forward_predictions(
     members = tuple(model.kind for model in config.models)
     shape = (len(X), len(config.horizons), len(members))
     probabilities = np.full(shape, np.nan, dtype=np.float32)
+    names = further_columns(config)
+    further = np.full((len(X), len(names)), np.nan, dtype=np.float32)
     number = np.full(len(X), -1, dtype=np.int16)
     cuts = []
     for fold in plan_folds(len(X), config):
@@ -91,11 +94,13 @@ def walk_forward_predictions(
             if out_dir is not None:
                 save_fold(out_dir, trained)
         probabilities[fold.start : fold.stop] = trained.predictions.values.reshape(-1, *shape[1:])
+        further[fold.start : fold.stop] = trained.predictions.further
         number[fold.start : fold.stop] = fold.number
         cuts.append(int(trained.predictions.train_cut_ms[0]))
 
     hedge = Hedge.start(config.ensemble, config.horizons, members)
-    mixture, weights = run_ensemble(probabilities, y, t1, hedge)
+    horizons = config.layout.direction
+    mixture, weights = run_ensemble(probabilities, y[:, horizons], t1[:, horizons], hedge)
     predictions = Predictions(
         values=np.concatenate([probabilities.reshape(len(X), -1), mixture.astype(np.float32)], axis=1),
         columns=column_names("p_up", config.horizons, members) + column_names("p_up", config.horizons, ("ensemble",)),
@@ -105,6 +110,8 @@ def walk_forward_predictions(
         config_hash=config_hash,
         weights=weights.reshape(len(X), -1).astype(np.float32),
         weight_columns=column_names("weight", config.horizons, members),
+        further=further,
+        further_columns=names,
     )
     if out_dir is not None:
         predictions.save(out_dir / PREDICTIONS)
@@ -147,25 +154,28 @@ def _train_fold(
 
     models: dict[str, CausalModel] = {}
     history: dict[str, list[Epoch]] = {}
-    probabilities = []
+    forecasts = []
     for member, settings in enumerate(config.models):
         seed = int(np.random.SeedSequence((config.seed, fold.number, member)).generate_state(1)[0])
-        model = build_model(settings, X.shape[1], len(config.horizons), seed=seed).to(device)
+        model = build_model(settings, X.shape[1], config.layout, seed=seed).to(device)
         report = None if progress is None else _reporter(progress, fold, config, settings.kind)
         history[settings.kind] = fit(
             model, X, *labels, data.runs, config.train, min_context=settings.min_context, seed=seed, progress=report
         )
-        probabilities.append(
+        forecasts.append(
             predict(model, X, data.runs, fold.start, fold.stop, config.train, min_context=settings.min_context)
         )
         models[settings.kind] = model.cpu()
+    said = FoldForecast.of(forecasts, len(config.horizons))
     predictions = Predictions(
-        values=np.stack(probabilities, axis=-1).reshape(fold.stop - fold.start, -1),
+        values=said.p_up.reshape(fold.stop - fold.start, -1),
         columns=column_names("p_up", config.horizons, tuple(models)),
         fold=np.zeros(fold.stop - fold.start, dtype=np.int16),
         train_cut_ms=data.open_time_ms[[last_end(data.t1, y_train, y_validation)]],
         open_time_ms=data.open_time_ms[fold.start : fold.stop],
         config_hash=config_hash,
+        further=said.further,
+        further_columns=further_columns(config),
     )
     return TrainedFold(fold, config, feature_names, scaler, models, history, predictions)
 

@@ -32,7 +32,7 @@ LEARNING = WalkForwardConfig(
     models=(
         ModelConfig("tcn", hidden=8, window=16),
         ModelConfig("transformer", hidden=8, window=16),
-        ModelConfig("lstm", hidden=8, window=60),
+        ModelConfig("lstm", hidden=8, window=150),
     ),
     train=TrainConfig(epochs=2, chunk=128, learning_rate=1e-2),
     folds=2,

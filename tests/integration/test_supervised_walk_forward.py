@@ -52,8 +52,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Predictions, Pat
 
 def same(one: Predictions, other: Predictions) -> bool:
     return all(
-        np.array_equal(getattr(one, name), getattr(other, name), equal_nan=name in ("values", "weights"))
-        for name in ("values", "fold", "train_cut_ms", "open_time_ms", "weights")
+        np.array_equal(getattr(one, name), getattr(other, name), equal_nan=name in ("values", "weights", "further"))
+        for name in ("values", "fold", "train_cut_ms", "open_time_ms", "weights", "further")
     )
 
 
@@ -135,7 +135,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(finished: tuple[Predictions, Pat
     assert {progress.fold for progress in resumed} == {1, 2}
     assert [(p.fold, p.model, p.epoch.number) for p in seen[:3]] == [(0, "tcn", 1), (0, "tcn", 2), (0, "lstm", 1)]
     assert same(found, finished[0])
-    assert load_ensemble(tmp_path, CONFIG).losses.tolist() == load_ensemble(finished[1], CONFIG).losses.tolist()
+    assert load_ensemble(tmp_path, CONFIG).to_dict() == load_ensemble(finished[1], CONFIG).to_dict()
     assert not (tmp_path / ".fold_1.tmp").exists()
 
 
@@ -156,10 +156,11 @@ def test_a_loaded_fold_predicts_what_it_predicted(finished: tuple[Predictions, P
     assert last.feature_names == ("a", "b", "c")
     assert set(last.history) == {"tcn", "lstm"}
     again = last.predict(data["X"], data["segments"], int(rows[0]), int(rows[-1]) + 1)
-    np.testing.assert_array_equal(again.reshape(len(rows), -1), predictions.values[rows, :4])
+    np.testing.assert_array_equal(again.p_up.reshape(len(rows), -1), predictions.values[rows, :4])
     recent = last.predict(data["X"][-80:], np.array([[0, 80]]), 79)
-    np.testing.assert_allclose(recent[0].ravel(), predictions.values[-1, :4], atol=0.02)  # the LSTM warmed up otherwise
-    np.testing.assert_allclose(recent[0, :, 0], predictions.values[-1, [0, 2]], atol=1e-6)
+    # The LSTM warmed up otherwise.
+    np.testing.assert_allclose(recent.p_up[0].ravel(), predictions.values[-1, :4], atol=0.02)
+    np.testing.assert_allclose(recent.p_up[0, :, 0], predictions.values[-1, [0, 2]], atol=1e-6)
 
 
 def test_the_scaler_saw_training_rows_only(finished: tuple[Predictions, Path]) -> None:

@@ -9,8 +9,11 @@ import torch.nn.functional as F
 
 from supervised.config import MODEL_KINDS, ModelConfig
 from supervised.models import build_model
+from supervised.outputs import Bracket, OutputLayout
 from supervised.tcn import CausalConv
 from supervised.transformer import BandedAttention
+
+LAYOUT = OutputLayout((1, 5), (Bracket(20.0, 10.0, 30),))
 
 
 @pytest.mark.parametrize("dilation", [1, 4, 16])
@@ -42,7 +45,7 @@ def test_banded_attention_equals_attention_under_a_full_mask(window: int, rows: 
 
 
 def test_lstm_equals_its_recurrence() -> None:
-    model = build_model(ModelConfig(kind="lstm", hidden=6), 4, 1, seed=2).eval()
+    model = build_model(ModelConfig(kind="lstm", hidden=6), 4, OutputLayout((1,)), seed=2).eval()
     torch.nn.init.normal_(model.head.weight, generator=torch.Generator().manual_seed(1))
     x = torch.randn(1, 40, 4, generator=torch.Generator().manual_seed(0))
     weights = {name.removesuffix("_l0"): value for name, value in model.cells.named_parameters()}
@@ -59,7 +62,7 @@ def test_lstm_equals_its_recurrence() -> None:
 
 @pytest.mark.parametrize("kind", ["tcn", "transformer"])
 def test_dense_outputs_equal_those_of_single_windows(kind: str) -> None:
-    model = build_model(ModelConfig(kind=kind, hidden=8, window=12), 4, 2, seed=5).eval()
+    model = build_model(ModelConfig(kind=kind, hidden=8, window=12), 4, OutputLayout((1, 5)), seed=5).eval()
     torch.nn.init.normal_(model.head.weight, generator=torch.Generator().manual_seed(1))
     field = model.receptive_field
     x = torch.randn(field + 30, 4, generator=torch.Generator().manual_seed(0))
@@ -72,7 +75,9 @@ def test_dense_outputs_equal_those_of_single_windows(kind: str) -> None:
 @pytest.mark.parametrize("kind", MODEL_KINDS)
 def test_models_are_reproducible_and_leave_the_random_state_alone(kind: str) -> None:
     state = torch.random.get_rng_state()
-    first, second, other = (build_model(ModelConfig(kind=kind), 4, 2, seed=seed).state_dict() for seed in (1, 1, 2))
+    first, second, other = (
+        build_model(ModelConfig(kind=kind), 4, LAYOUT, seed=seed).state_dict() for seed in (1, 1, 2)
+    )
     assert torch.equal(torch.random.get_rng_state(), state)
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert any(not torch.equal(first[name], other[name]) for name in first)
@@ -80,5 +85,5 @@ def test_models_are_reproducible_and_leave_the_random_state_alone(kind: str) -> 
 
 def test_an_untrained_model_says_one_half() -> None:
     for kind in MODEL_KINDS:
-        logits = build_model(ModelConfig(kind=kind), 4, 2)(torch.randn(2, 10, 4))
+        logits = build_model(ModelConfig(kind=kind), 4, LAYOUT)(torch.randn(2, 10, 4))
         np.testing.assert_array_equal(logits.detach().numpy(), 0.0)

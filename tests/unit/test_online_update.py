@@ -11,11 +11,13 @@ from torch import nn
 
 from data_pipeline.errors import InputError
 from supervised.base import CausalModel, Criterion
-from supervised.config import MODEL_KINDS, ModelConfig, OnlineConfig
+from supervised.config import MODEL_KINDS, ModelConfig, OnlineConfig, TaskConfig
 from supervised.models import build_model
+from supervised.outputs import Bracket, OutputLayout
 from supervised.training import copy_state, torch_threads
 
 FEATURES, HORIZONS, ROWS = 4, 2, 60
+LAYOUT = OutputLayout((1, 5), (Bracket(20.0, 10.0, 30),))
 CRITERION = nn.BCEWithLogitsLoss()
 
 
@@ -27,7 +29,7 @@ def one_thread() -> Iterator[None]:
 
 
 def model_of(kind: str = "tcn") -> CausalModel:
-    return build_model(ModelConfig(kind=kind, hidden=8, window=8, dropout=0.0), FEATURES, HORIZONS, seed=0).eval()
+    return build_model(ModelConfig(kind=kind, hidden=8, window=8, dropout=0.0), FEATURES, LAYOUT, seed=0).eval()
 
 
 def adam(model: CausalModel, learning_rate: float = 1e-2) -> torch.optim.Optimizer:
@@ -46,7 +48,7 @@ def chunk(seed: int, sign: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
 def accuracy(model: CausalModel, x: torch.Tensor, y: torch.Tensor) -> float:
     known = torch.isfinite(y)
     with torch.inference_mode():
-        return float(((model(x[None])[0] > 0) == (y > 0))[known].float().mean())
+        return float(((model(x[None])[0, :, LAYOUT.direction] > 0) == (y > 0))[known].float().mean())
 
 
 @pytest.mark.parametrize("kind", MODEL_KINDS)
@@ -84,7 +86,7 @@ def test_replay_keeps_what_the_newest_chunks_no_longer_show() -> None:
             model.online_update(*regime(seed, first=True), optimizer, CRITERION)
         x, y = regime(901, first=False)
         with torch.inference_mode():
-            forgotten[chunks] = float(CRITERION(model(x[None])[0], (y > 0).float()))
+            forgotten[chunks] = float(CRITERION(model(x[None])[0, :, LAYOUT.direction], (y > 0).float()))
     assert forgotten[4] < 0.5 * forgotten[0]
 
 
@@ -110,13 +112,14 @@ def test_no_known_label_changes_nothing() -> None:
     assert len(model.replay or ()) == held
 
 
-def test_only_the_sign_of_known_labels_counts() -> None:
+def test_of_the_direction_only_the_sign_of_known_labels_counts() -> None:
     x, y = chunk(0)
     y[5:8] = 0.0
     x_twin, y_twin = x.clone(), torch.sign(y) * 123.0
     y_twin[5:8] = torch.nan
     x_twin[-1] += 9.0  # after the last known label
     one, other = model_of(), model_of()
+    one.online = other.online = OnlineConfig(tasks=TaskConfig(move=0.0))
     losses = [
         model.online_update(*pair, adam(model), CRITERION) for model, pair in ((one, (x, y)), (other, (x_twin, y_twin)))
     ]
@@ -164,7 +167,7 @@ def test_gradients_are_clipped() -> None:
     steps = {}
     for factor in (1.0, 1e6):
         model = model_of()
-        model.online = replace(model.online, max_grad_norm=0.01)
+        model.online = replace(model.online, max_grad_norm=0.01, tasks=TaskConfig(move=0.0, barrier=0.0))
         model.online_update(
             x, y, torch.optim.SGD(model.parameters(), lr=1.0), lambda z, t, f=factor: f * CRITERION(z, t)
         )
@@ -183,9 +186,33 @@ def test_the_mode_is_kept_and_an_optimiser_of_the_head_moves_the_head_only() -> 
     assert moved == {"head.weight", "head.bias"}
 
 
+def test_moves_and_outcomes_are_learned_too() -> None:
+    """The move's size follows feature 1, the bracket's outcome the sign of feature 2; some outcomes are unknown."""
+
+    def tick(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+        x, y = chunk(seed)
+        outcome = torch.sign(x[:, 2:3])
+        outcome[: ROWS // 2] = torch.nan
+        return x, torch.cat([torch.sign(y) * 10 * torch.exp(x[:, 1:2]), outcome], dim=1)
+
+    model = model_of()
+    optimizer = adam(model)
+    for seed in range(200):
+        x, y = tick(seed)
+        model.online_update(x, y if seed % 2 else y[:, :HORIZONS], optimizer, CRITERION)
+    x, y = tick(1000)
+    said = model.forecast(x[None])
+    assert np.corrcoef(said.move_bps[0, :, 0].log(), x[:, 1])[0, 1] > 0.9
+    assert ((said.outcomes[0, :, 0].argmax(dim=1) - 1) == torch.sign(x[:, 2])).float().mean() > 0.9
+    only_outcomes = torch.where(torch.arange(HORIZONS + 1) < HORIZONS, torch.nan, y)
+    before = copy_state(model)
+    assert math.isnan(model.online_update(x, only_outcomes, optimizer, CRITERION))
+    assert not torch.equal(before["head.weight"], model.head.weight)
+
+
 def test_shapes_that_do_not_fit_are_refused() -> None:
     model = model_of()
     x, y = chunk(0)
     for wrong in ((x, y[:, :1]), (x[:, :3], y), (x[:-1], y), (x[None], y)):
-        with pytest.raises(InputError, match="do not fit a model of 4 features and 2 horizons"):
+        with pytest.raises(InputError, match="do not fit a model of 4 features, 2 horizons and 1 brackets"):
             model.online_update(*wrong, adam(model), CRITERION)
