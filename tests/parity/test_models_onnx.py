@@ -11,12 +11,13 @@ from supervised.base import CausalModel
 from supervised.config import MODEL_KINDS, ModelConfig
 from supervised.models import build_model
 from supervised.onnx_export import ExportError, export_onnx, load_session
+from supervised.outputs import OutputLayout
 
 
 def model_of(kind: str) -> CausalModel:
-    model = build_model(ModelConfig(kind=kind, hidden=16, window=20), 6, 2, seed=1)
+    model = build_model(ModelConfig(kind=kind, hidden=16, window=20), 6, OutputLayout((1, 5)), seed=1)
     torch.nn.init.normal_(model.head.weight, generator=torch.Generator().manual_seed(1))
-    model.temperature.copy_(torch.tensor([0.7, 1.6]))
+    model.temperature.copy_(torch.tensor([0.7, 1.6, 1.0, 1.0]))
     return model
 
 
