@@ -9,9 +9,12 @@ from typing import Literal
 from data_pipeline.errors import InputError
 from supervised.outputs import Bracket, OutputLayout
 
-ModelKind = Literal["tcn", "transformer", "lstm"]
-MODEL_KINDS: tuple[ModelKind, ...] = ("tcn", "transformer", "lstm")
-DEFAULT_WIDTH: dict[str, int] = {"tcn": 32, "transformer": 32, "lstm": 64}
+Precision = Literal["float32", "bfloat16", "float16", "auto"]
+ModelKind = Literal["tcn", "transformer", "lstm", "mixer"]
+MODEL_KINDS: tuple[ModelKind, ...] = ("tcn", "transformer", "lstm", "mixer")
+ENSEMBLE_KINDS: tuple[ModelKind, ...] = ("tcn", "transformer", "lstm")
+"""Members of a walk-forward run that names none."""
+DEFAULT_WIDTH: dict[str, int] = {"tcn": 32, "transformer": 32, "lstm": 64, "mixer": 32}
 
 
 def _require(holds: bool, where: str, what: str, remedy: str) -> None:
@@ -26,11 +29,11 @@ class ModelConfig:
     kind: ModelKind = "tcn"
     """Architecture."""
     hidden: int = 0
-    """Channels of the TCN, width of the Transformer, cells of the LSTM; 0 takes the kind's default: 32, 32, 64."""
+    """Channels of the TCN and the mixer, width of the Transformer, cells of the LSTM; 0: 32, and 64 for the LSTM."""
     layers: int = 0
-    """Depth; 0 takes the kind's default: a TCN deep enough to see `window` rows, 2 Transformer blocks, 1 LSTM layer."""
+    """Depth; 0: a TCN deep enough to see `window` rows, 2 blocks of a Transformer or mixer, 1 layer of an LSTM."""
     window: int = 100
-    """Rows of history: band of the Transformer's attention, least receptive field of the TCN, warm-up of the LSTM."""
+    """Rows of history: band of the Transformer's attention, least receptive field of TCN and mixer, LSTM warm-up."""
     heads: int = 2
     """Attention heads (Transformer only); must divide the width."""
     dropout: float = 0.1
@@ -104,6 +107,10 @@ class TrainConfig:
     """What direction, move and brackets weigh."""
     validation_fraction: float = 0.15
     """Last part of the training span kept for early stopping and for the temperature."""
+    forget_symbol: float = 0.1
+    """Share of chunks whose symbol is hidden where several are trained on: there the model learns to meet a new one."""
+    precision: Precision = "float32"
+    """Of the matrix products (autocast); auto is bfloat16 where the device is made for it. Attention stays float32."""
     threads: int = 1
     """Torch threads; 0 leaves torch's setting. Models this small gain little from a second and wait on a busy core."""
 
@@ -127,6 +134,7 @@ class TrainConfig:
             f"validation_fraction {self.validation_fraction} is outside (0, 1)",
             "use 0.15",
         )
+        _require(0 <= self.forget_symbol < 1, where, f"forget_symbol {self.forget_symbol} is outside [0, 1)", "use 0.1")
         _require(self.threads >= 0, where, f"threads {self.threads} is negative", "use 0 for torch's own setting")
 
 
@@ -200,7 +208,7 @@ class WalkForwardConfig:
     brackets: tuple[Bracket, ...] = ()
     """Brackets whose outcomes are learned too; their columns follow the horizons' in the labels."""
     models: tuple[ModelConfig, ...] = field(
-        default_factory=lambda: tuple(ModelConfig(kind=kind) for kind in MODEL_KINDS)
+        default_factory=lambda: tuple(ModelConfig(kind=kind) for kind in ENSEMBLE_KINDS)
     )
     """Members of the ensemble, one of a kind."""
     train: TrainConfig = field(default_factory=TrainConfig)

@@ -7,6 +7,7 @@ import torch
 from supervised.base import CausalModel
 from supervised.config import ModelConfig
 from supervised.lstm import LSTM
+from supervised.mixer import Mixer
 from supervised.outputs import OutputLayout
 from supervised.tcn import TCN, levels_for
 from supervised.transformer import Transformer
@@ -22,4 +23,6 @@ def build_model(config: ModelConfig, n_features: int, layout: OutputLayout, *, s
         if config.kind == "transformer":
             layers = config.layers or 2
             return Transformer(n_features, layout, config.width, layers, config.heads, config.window, config.dropout)
+        if config.kind == "mixer":
+            return Mixer(n_features, layout, config.width, config.layers or 2, config.window, config.dropout)
         return LSTM(n_features, layout, config.width, config.layers or 1, config.window, config.dropout)

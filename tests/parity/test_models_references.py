@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from supervised.config import MODEL_KINDS, ModelConfig
+from supervised.mixer import CausalFIR
 from supervised.models import build_model
 from supervised.outputs import Bracket, OutputLayout
 from supervised.tcn import CausalConv
@@ -44,6 +45,52 @@ def test_banded_attention_equals_attention_under_a_full_mask(window: int, rows: 
     torch.testing.assert_close(attention(x), expected, atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.parametrize("taps", [1, 2, 13])
+def test_a_filter_equals_its_sum_over_the_past(taps: int) -> None:
+    layer = CausalFIR(3, taps)
+    torch.nn.init.normal_(layer.taps, generator=torch.Generator().manual_seed(1))
+    x = torch.randn(2, 20, 3, generator=torch.Generator().manual_seed(0))
+    expected = torch.zeros_like(x)
+    for t in range(20):
+        for k in range(min(taps, t + 1)):
+            expected[:, t] += layer.taps[:, k] * x[:, t - k]
+    torch.testing.assert_close(layer(x), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_filters_start_as_averages_of_several_spans() -> None:
+    start = CausalFIR(8, 50).taps.detach()
+    assert (start > 0).all()
+    assert (start[:, 0].diff() < 0).all()  # slower from channel to channel
+    torch.testing.assert_close(start[0].sum(), torch.tensor(1.0))
+    torch.testing.assert_close(start[-1, 25] / start[-1, 0], torch.tensor(0.5))  # half-life of half the taps
+
+
+def test_mixer_block_equals_its_formula() -> None:
+    model = build_model(ModelConfig(kind="mixer", hidden=6, layers=1, window=9), 4, OutputLayout((1, 5)), seed=2).eval()
+    torch.nn.init.normal_(model.head.weight, generator=torch.Generator().manual_seed(1))
+    x = torch.randn(1, 30, 4, generator=torch.Generator().manual_seed(0))
+    w = {name: value.detach().double().numpy() for name, value in model.named_parameters()}
+
+    def affine(h: np.ndarray, name: str) -> np.ndarray:
+        return h @ w[f"{name}.weight"].T + w[f"{name}.bias"]
+
+    def norm(h: np.ndarray, name: str) -> np.ndarray:
+        centred = h - h.mean(axis=1, keepdims=True)
+        return centred / np.sqrt(h.var(axis=1, keepdims=True) + 1e-5) * w[f"{name}.weight"] + w[f"{name}.bias"]
+
+    def gelu(h: np.ndarray) -> np.ndarray:
+        return 0.5 * h * (1 + np.tanh(math.sqrt(2 / math.pi) * (h + 0.044715 * h**3)))
+
+    h = affine(x[0].double().numpy(), "embed")
+    normed = norm(h, "blocks.0.norm_time")
+    taps = w["blocks.0.filter.taps"]
+    filtered = np.stack([np.convolve(normed[:, c], taps[c])[: len(h)] for c in range(6)], axis=1)
+    h = h + filtered / (1 + np.exp(-affine(normed, "blocks.0.gate")))
+    h = h + affine(gelu(affine(norm(h, "blocks.0.norm_channels"), "blocks.0.mlp.0")), "blocks.0.mlp.2")
+    expected = affine(norm(h, "norm"), "head")
+    np.testing.assert_allclose(model(x)[0].detach().numpy(), expected, atol=1e-5)
+
+
 def test_lstm_equals_its_recurrence() -> None:
     model = build_model(ModelConfig(kind="lstm", hidden=6), 4, OutputLayout((1,)), seed=2).eval()
     torch.nn.init.normal_(model.head.weight, generator=torch.Generator().manual_seed(1))
@@ -60,7 +107,7 @@ def test_lstm_equals_its_recurrence() -> None:
         torch.testing.assert_close(model(x)[0], torch.stack(expected), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["tcn", "transformer"])
+@pytest.mark.parametrize("kind", ["tcn", "transformer", "mixer"])
 def test_dense_outputs_equal_those_of_single_windows(kind: str) -> None:
     model = build_model(ModelConfig(kind=kind, hidden=8, window=12), 4, OutputLayout((1, 5)), seed=5).eval()
     torch.nn.init.normal_(model.head.weight, generator=torch.Generator().manual_seed(1))

@@ -40,7 +40,7 @@ def test_later_rows_change_nothing(kind: str, data: st.DataObject, rows: int, sc
     assert (before[:, cut:] != after[:, cut:]).any(dim=(0, 1)).all()  # every output reads the rows
 
 
-@pytest.mark.parametrize("kind", ["tcn", "transformer"])
+@pytest.mark.parametrize("kind", ["tcn", "transformer", "mixer"])
 def test_receptive_field_is_exact(kind: str) -> None:
     model = MODELS[kind]
     field = model.receptive_field
@@ -60,7 +60,6 @@ def test_training_never_uses_later_rows_for_a_gradient() -> None:
 
 
 @pytest.mark.parametrize("window", [2, 3, 4, 50, 100])
-def test_tcn_covers_the_window(window: int) -> None:
-    assert (
-        build_model(ModelConfig(kind="tcn", hidden=4, window=window), 3, OutputLayout((1,))).receptive_field >= window
-    )
+@pytest.mark.parametrize("kind", ["tcn", "mixer"])
+def test_the_window_is_covered(kind: str, window: int) -> None:
+    assert build_model(ModelConfig(kind=kind, hidden=4, window=window), 3, OutputLayout((1,))).receptive_field >= window

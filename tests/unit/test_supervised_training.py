@@ -164,7 +164,7 @@ def test_predictions_do_not_notice_later_rows_or_their_absence(kind: str) -> Non
     assert np.isfinite(np.delete(whole, outside, axis=0)).all()
 
 
-@pytest.mark.parametrize("kind", ["tcn", "transformer"])
+@pytest.mark.parametrize("kind", ["tcn", "transformer", "mixer"])
 def test_chunked_predictions_equal_one_pass_over_the_run(kind: str) -> None:
     X, *_ = task()
     model = small(kind).eval()
