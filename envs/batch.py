@@ -1,7 +1,11 @@
 """Some lanes on one market: their state, the market's arrays, and the only calls into the compiled step."""
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 
+from envs.alone import array_table, step_alone
 from envs.config import MarketConfig
 from envs.kernel import close_lanes, replay_orders, step_lanes
 from envs.lanes import REWARD, TERMINATED, TRUNCATED, LaneState
@@ -37,6 +41,17 @@ class LaneBatch:
     def step(self, orders: np.ndarray, observations: np.ndarray) -> int:
         """Move every lane one bar by `kernel.step_lanes`; returns how many episodes ended."""
         return step_lanes(*self._given, orders, observations)
+
+    def one_lane(self, menu: np.ndarray) -> Callable[[int, np.ndarray], int]:
+        """A quick `step` for a batch of one lane that has shown its first row, as long as its market stays.
+
+        Called with the number of a row of `menu` float64 (K, 5) and an observation float32 (D,) to write, it returns
+        how many episodes ended, 0 or 1.
+        """
+        arrays = (*self._given, menu)
+        step = partial(step_alone, array_table(*arrays))
+        vars(step)["arrays"] = arrays  # the table holds addresses only
+        return step
 
     def replay(self, orders: np.ndarray, equity: np.ndarray, position: np.ndarray) -> None:
         """Step through order rows (S, N, 5) unwatched; `equity` and `position` (S, N) take every close."""

@@ -34,9 +34,18 @@ _OPTIONS: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile an entry point that Python calls; it releases the GIL."""
+    return _entry_point(function, nogil=True)
+
+
+def brief_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile an entry point too short to release the GIL for, which takes 40 ns."""
+    return _entry_point(function, nogil=False)
+
+
+def _entry_point(function: Callable[..., Any], nogil: bool) -> Callable[..., Any]:
     folder = Path(function.__code__.co_filename).parent
     function.__qualname__ = f"{function.__qualname__}_{_sources(folder)}"
-    return njit(cache=True, nogil=True, **_OPTIONS)(function)
+    return njit(cache=True, nogil=nogil, **_OPTIONS)(function)
 
 
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:

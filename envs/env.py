@@ -19,7 +19,7 @@ from envs.masks import action_masks
 from envs.observation import observation_columns, observation_space
 from envs.render import EpisodeTrace, episode_image, save_episode
 
-_FLOAT32 = np.dtype(np.float32)  # quicker to allocate by than the scalar type
+_FLOAT32, _empty = np.dtype(np.float32), np.empty  # quicker than to look them up, and than the scalar type
 
 
 class ScalpingEnv(gym.Env):
@@ -63,9 +63,24 @@ class ScalpingEnv(gym.Env):
         self._starter = EpisodeStarter(self.market, self.config, self._batch.state, np.zeros(1))
         self._decoder = ActionDecoder(self.config)
         self._orders = np.zeros((1, ORDER_WIDTH))
-        self._shape = (1, len(observation_columns(self.market)))
+        self._columns = len(observation_columns(self.market))
+        self._wire()
         self._seeded = False
         self._running = False
+
+    def _wire(self) -> None:
+        """Look up once what a step needs."""
+        self._decode = self._decoder.decode_one
+        self._move = self._batch.one_lane(self._decoder.menu)
+        self._reward = memoryview(self._batch.state.account[REWARD])  # gives a float, quicker than numpy does
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but what leads to the arrays of this very env, so that copies are envs of their own."""
+        return {name: value for name, value in vars(self).items() if name not in ("_decode", "_move", "_reward")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._wire()
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -82,7 +97,7 @@ class ScalpingEnv(gym.Env):
             self._starter.seed(int(self.np_random.integers(2**63)))
             self._seeded = True
         self._starter.start(np.ones(1, dtype=bool), options)
-        observations = np.empty(self._shape, _FLOAT32)
+        observations = np.empty((1, self._columns), dtype=np.float32)
         self._batch.step(self._orders, observations)
         self._running = True
         state = self._batch.state
@@ -100,19 +115,19 @@ class ScalpingEnv(gym.Env):
         """One bar. Raises InputError for an action outside the space, ResetNeeded when no episode is running."""
         if not self._running:
             raise gym.error.ResetNeeded("the episode has ended: call reset() before step()")
-        observations = np.empty(self._shape, _FLOAT32)
-        ended = self._batch.step(self._decoder.decode_one(action), observations)
-        state = self._batch.state
-        reward = float(state.account[REWARD, 0])
+        observation = _empty(self._columns, _FLOAT32)
+        ended = self._move(self._decode(action), observation)
+        reward = self._reward[0]
         if self._trace is not None:
-            self._trace.add(state.account)
+            self._trace.add(self._batch.state.account)
         if not ended:
-            return observations[0], reward, False, False, {}
+            return observation, reward, False, False, {}
+        state = self._batch.state
         self._running = False
         terminated, truncated = (bool(state.clock[flag, 0]) for flag in (TERMINATED, TRUNCATED))
         statistics = episode_statistics(state, self.market.interval_ms, np.ones(1, dtype=bool))
         info = {"account": {name: values.item() for name, values in statistics.items()}}
-        return observations[0], reward, terminated, truncated, info
+        return observation, reward, terminated, truncated, info
 
     def action_masks(self) -> np.ndarray:
         """Which actions can do anything now, bool: (3,) flat, long, short for discrete actions; for multi_discrete the

@@ -13,9 +13,8 @@ Order of events as a lane goes from row t (whose close it has seen) to bar t+1:
 
 Every fill of a bar draws on one budget, the account's share of the bar's volume.
 
-Arguments are few because each array costs a call 50-200 ns: a lane's state is two arrays whatever its fields, all terms
-are one, results are rows of the state. (A table of addresses would save 0.2 µs a call and give up bounds and lifetimes;
-freezing the market in a closure would give up the compile cache.)
+Arguments are few because each array costs a call 20 ns: a lane's state is two arrays whatever its fields, all terms are
+one, results are rows of the state. `envs.alone` hands them over in one table.
 """
 
 import numpy as np
@@ -82,7 +81,7 @@ def step_lanes(
             clock[lanes.TRUNCATED, i] = 0
         elif move_lane(i, account, clock, prices, calendar, finer, terms, orders[i], trades):
             ended += 1
-    _measure(count, account, clock, prices, terms)
+    measure_bar(count, account, clock, prices, terms)
     for i in range(observations.shape[0]):
         if i + _LOOK_AHEAD < count:
             coming = clock[lanes.ROW, i + _LOOK_AHEAD]
@@ -93,7 +92,7 @@ def step_lanes(
 
 
 @inlined
-def _measure(count: int, account: np.ndarray, clock: np.ndarray, prices: np.ndarray, terms: np.ndarray) -> None:
+def measure_bar(count: int, account: np.ndarray, clock: np.ndarray, prices: np.ndarray, terms: np.ndarray) -> None:
     """What the bar did to every lane's equity, and what circuit breakers make of it; no lane is FRESH any more."""
     plain = terms[T.REWARD_MODE] == T.LOG_EQUITY and count >= _VECTOR_LANES
     guarded = terms[T.RISK] != 0.0
@@ -123,7 +122,7 @@ def move_lane(
     order: np.ndarray,
     trades: np.ndarray,
 ) -> bool:
-    """Steps 1 to 6 for lane i, up to its equity: the rest is `_measure`'s. Returns whether its episode ended."""
+    """Steps 1 to 6 for lane i, up to its equity: the rest is `measure_bar`'s. Returns whether its episode ended."""
     row = clock[lanes.ROW, i]
     bar = row + 1
     open_, close = prices[bar, OPEN], prices[bar, CLOSE]

@@ -1,5 +1,7 @@
 """Some lanes on one book market: their state, the market's arrays, and the only calls into the compiled step."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from data_pipeline.errors import InputError
@@ -68,6 +70,10 @@ class BookBatch(LaneBatch):
             orders,
             observations,
         )
+
+    def one_lane(self, menu: np.ndarray) -> Callable[[int, np.ndarray], int]:
+        """`step` for a batch of one lane, by a row of `menu`, into an observation float32 (D,)."""
+        return lambda choice, observation: self.step(menu[choice : choice + 1], observation[None])
 
     def replay(self, orders: np.ndarray, equity: np.ndarray, position: np.ndarray) -> None:
         """Step through order rows (S, N, 5) unwatched; `equity` and `position` (S, N) take the end of every step."""
