@@ -65,13 +65,14 @@ def main(args: Args) -> int:
     from evaluation.feature_study import study_features
     from features.catalogue import select_features
     from features.store.feature_set import bars_digest
+    from features.store.sources import one_source
 
     console = Console()
     if min(args.horizons, default=0) < 1 or args.flips < 1:
         raise InputError(
             f"horizons {args.horizons} and flips {args.flips} must be 1 or more", where="report", remedy="change them"
         )
-    source = source_of(args)
+    source = one_source(args.bars, args.synthetic, args.days, args.seed)
     windows = replace(args.windows, interval_ms=INTERVAL_MS[source.series.interval])
     bars = source.read()
     if len(bars) == 0:
@@ -102,24 +103,6 @@ def main(args: Args) -> int:
     console.print(report.sentence, soft_wrap=True, highlight=False)
     console.print(f"written: {write_feature_report(report, args.out)}", soft_wrap=True, highlight=False)
     return 0
-
-
-def source_of(args: Args) -> Source:
-    """The one series to study."""
-    from data_pipeline.config import SyntheticConfig
-    from data_pipeline.store.layout import Series
-    from data_pipeline.synthetic import synthetic_market
-    from data_pipeline.venue import store_symbol
-    from features.store.sources import TableBars, bar_sources
-
-    if args.synthetic is not None:
-        market = SyntheticConfig(setting=args.synthetic, bars=args.days * 1440, seed=args.seed)
-        return TableBars(Series("synthetic", store_symbol(market.symbol), "1m"), synthetic_market(market).bars)
-    sources = bar_sources(args.bars)
-    if len(sources) > 1:
-        there = ", ".join(str(source.series) for source in sources)
-        raise InputError(f"there are several series: {there}", where="--symbols", remedy="name one")
-    return sources[0]
 
 
 def columns(args: Args, source: Source, bars: BarArrays, windows: Any) -> tuple[tuple[str, ...], Column]:

@@ -6,16 +6,18 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
 
+from data_pipeline.config import SyntheticConfig
 from data_pipeline.errors import InputError
 from data_pipeline.readers import read_bars, symbol_from_path
 from data_pipeline.schema import OPTIONAL_COLUMNS, BarArrays, bar_arrays
 from data_pipeline.store.bar_store import BarStore, find_series
 from data_pipeline.store.layout import Series, month_span, to_ms
+from data_pipeline.synthetic import synthetic_market
 from data_pipeline.venue import store_symbol
 from features.store.config import BarsConfig
 
@@ -99,6 +101,20 @@ def bar_sources(config: BarsConfig) -> list[Source]:
         if symbol not in files:
             raise InputError(f"no file of {symbol}", where="--files", remedy=f"there are {' '.join(sorted(files))}")
     return [FileBars(tuple(files[symbol]), Series(FILES, symbol, config.interval), start, end) for symbol in wanted]
+
+
+def one_source(
+    config: BarsConfig, synthetic: Literal["no_edge", "planted_edge"] | None, days: int, seed: int
+) -> Source:
+    """The one series that `config` names, or `days` of a `synthetic` market. Raises InputError for several."""
+    if synthetic is not None:
+        market = SyntheticConfig(setting=synthetic, bars=days * 1440, seed=seed)
+        return TableBars(Series("synthetic", store_symbol(market.symbol), "1m"), synthetic_market(market).bars)
+    sources = bar_sources(config)
+    if len(sources) > 1:
+        there = ", ".join(str(source.series) for source in sources)
+        raise InputError(f"there are several series: {there}", where="--symbols", remedy="name one")
+    return sources[0]
 
 
 def _stored(config: BarsConfig, root: Path) -> Sequence[Series]:
