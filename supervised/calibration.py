@@ -1,11 +1,13 @@
-"""Probabilities that mean what they say: one temperature for each horizon and each bracket."""
+"""Probabilities that mean what they say: a temperature for each horizon and bracket, and how far forecasts are off."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
+from scipy.optimize import isotonic_regression, minimize_scalar
+from scipy.special import log_softmax, xlogy
 
 from supervised.losses import known_direction
 from supervised.outputs import OUTCOMES, OutputLayout
@@ -48,3 +50,39 @@ def _divisor(logits: np.ndarray, classes: np.ndarray) -> float:
         method="bounded",
     )
     return float(1.0 / found.x)
+
+
+@dataclass(frozen=True, slots=True)
+class Decomposition:
+    """A mean score as `miscalibration - discrimination + uncertainty`; less is better, but of the second."""
+
+    score: float
+    miscalibration: float
+    """What recalibrating would save: 0 when every probability is what happens at that probability."""
+    discrimination: float
+    """What the forecasts, recalibrated, save against the base rate: 0 when they tell nothing apart."""
+    uncertainty: float
+    """Score of the base rate, known in hindsight."""
+
+
+def decompose(p_up: np.ndarray, up: np.ndarray) -> tuple[Decomposition, Decomposition]:
+    """Brier score and log-loss (nats), each decomposed.
+
+    p_up: float (N,) in (0, 1). up: bool (N,). The recalibrated forecast is the isotonic regression of what happened on
+    the forecast: no bins to choose, and every part is at least zero (Dimitriadis, Gneiting & Jordan 2021, PNAS 118,
+    "CORP"). With N small the isotonic fit follows the noise: forecasts that are calibrated show a miscalibration, and
+    forecasts that are noise a discrimination, of about (ln N) / N nats.
+    """
+    order = np.lexsort((-up.astype(np.float64), p_up))  # ties of a forecast end in one level of the regression
+    p, y = p_up[order].astype(np.float64), up[order].astype(np.float64)
+    fitted = np.asarray(isotonic_regression(y).x)
+    base = np.full_like(p, y.mean())
+
+    def parts(scores: tuple[float, float, float]) -> Decomposition:
+        said, recalibrated, ignorant = scores
+        return Decomposition(said, said - recalibrated, ignorant - recalibrated, ignorant)
+
+    forecasts = (p, fitted, base)
+    brier = tuple(float(np.mean((f - y) ** 2)) for f in forecasts)
+    log_loss = tuple(-float(np.mean(xlogy(y, f) + xlogy(1 - y, 1 - f))) for f in forecasts)
+    return parts(brier), parts(log_loss)
