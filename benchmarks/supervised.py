@@ -26,8 +26,11 @@ import tyro
 from supervised.base import CausalModel
 from supervised.chunks import gather, plan_chunks
 from supervised.config import MODEL_KINDS, ModelConfig, TrainConfig
+from supervised.devices import torch_threads
 from supervised.models import build_model
-from supervised.training import torch_threads
+from supervised.outputs import OutputLayout
+
+LAYOUT = OutputLayout((1, 5))
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,8 @@ def dense_step(
 
     def loss() -> torch.Tensor:
         chunks = plan.select(random.choice(len(plan) - 1, train.batch, replace=False))
-        logits = model(gather(X, chunks))[:, context:]
-        return F.binary_cross_entropy_with_logits(logits, gather(up, chunks)[:, context:])
+        x, target = (torch.from_numpy(gather(values.numpy(), chunks)) for values in (X, up))
+        return F.binary_cross_entropy_with_logits(model(x)[:, context:, LAYOUT.direction], target[:, context:])
 
     return training_step(model, loss), train.batch * train.chunk
 
@@ -86,7 +89,7 @@ def windowed_step(
 
     def loss() -> torch.Tensor:
         start = torch.from_numpy(random.integers(0, len(views), windows))
-        return F.binary_cross_entropy_with_logits(model(views[start])[:, -1], up[start + window - 1])
+        return F.binary_cross_entropy_with_logits(model(views[start])[:, -1, LAYOUT.direction], up[start + window - 1])
 
     return training_step(model, loss), windows
 
@@ -113,8 +116,10 @@ def main(args: Args) -> int:
         for kind in MODEL_KINDS:
             config = ModelConfig(kind=kind, hidden=args.hidden)
             sides = {
-                "dense": dense_step(build_model(config, args.features, 2), X, up, TrainConfig()),
-                "windowed": windowed_step(build_model(config, args.features, 2), X, up, config.window, args.windows),
+                "dense": dense_step(build_model(config, args.features, LAYOUT), X, up, TrainConfig()),
+                "windowed": windowed_step(
+                    build_model(config, args.features, LAYOUT), X, up, config.window, args.windows
+                ),
             }
             rate = labels_per_second(sides, args.rounds)
             result[f"dense_vs_windowed_{kind}"] = round(rate["dense"] / rate["windowed"], 1)

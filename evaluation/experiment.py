@@ -38,8 +38,9 @@ from evaluation.summary import summary_dict, summary_table
 from evaluation.tracking import check_tracking, track_run
 from supervised.config import ModelConfig, TrainConfig, WalkForwardConfig
 from supervised.devices import resolve_device
+from supervised.fold_training import Progress
 from supervised.predictions import Predictions
-from supervised.walk_forward import Progress, walk_forward_predictions
+from supervised.walk_forward import walk_forward_predictions
 
 FREE_ON_RESUME = ("out", "resume", "track", "device", "threads")
 

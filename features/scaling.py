@@ -1,5 +1,6 @@
 """Feature matrices to what networks eat: centred, scaled by training rows only, clipped, float32."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +50,47 @@ class Scaler:
             mean[j] = column[0] if constant else column.mean()
             std[j] = 0.0 if constant else column.std()
         return cls(mean, std, float(clip))
+
+    @classmethod
+    def fit_blocks(cls, blocks: Iterable[np.ndarray], clip: float = 8.0) -> "Scaler":
+        """Fit on rows that come in blocks, float (N, F) each, one pass and one block in memory at a time.
+
+        Moments of blocks are merged as Chan, Golub & LeVeque (1979, STAN-CS-79-773) do, so the result differs from
+        `fit` on all rows at once by rounding only. NaN are left out. Raises InputError as `fit` does.
+        """
+        where = "Scaler.fit_blocks"
+        if not clip > 0:
+            raise InputError(f"clip {clip} is not positive", where=where, remedy="8 is the default")
+        count = mean = squares = np.zeros(0)
+        low = high = np.zeros(0)
+        for block in blocks:
+            part = block.astype(np.float64)
+            known = ~np.isnan(part)
+            if np.isinf(part).any():
+                column = int(np.isinf(part).any(axis=0).argmax())
+                remedy = "features must be finite or NaN"
+                raise InputError("a training row is infinite", where=f"{where}, column {column}", remedy=remedy)
+            if len(count) == 0:
+                count, mean, squares = np.zeros((3, part.shape[1]))
+                low, high = np.full(part.shape[1], np.inf), np.full(part.shape[1], -np.inf)
+            n = known.sum(axis=0)
+            here = np.where(known, part, 0.0).sum(axis=0) / np.maximum(n, 1)
+            deviation = np.where(known, part - here, 0.0)
+            total = np.maximum(count + n, 1)
+            squares = squares + np.square(deviation).sum(axis=0) + np.square(here - mean) * count * n / total
+            mean = mean + (here - mean) * n / total
+            count = count + n
+            low = np.fmin(low, np.where(known, part, np.inf).min(axis=0, initial=np.inf))
+            high = np.fmax(high, np.where(known, part, -np.inf).max(axis=0, initial=-np.inf))
+        if count.sum() == 0:
+            raise InputError("there are no training rows", where=where, remedy="use an earlier start or more bars")
+        if (count == 0).any():
+            remedy = "training rows must reach beyond the warm-up"
+            raise InputError(
+                "no training row has a value", where=f"{where}, column {int((count == 0).argmax())}", remedy=remedy
+            )
+        constant = low == high  # their mean rounds, so a tiny std would pass for a real one
+        return cls(np.where(constant, low, mean), np.where(constant, 0.0, np.sqrt(squares / count)), float(clip))
 
     def transform(self, X: np.ndarray) -> np.ndarray:
         """float32 (T, F), C-contiguous, within ±clip; NaN stay NaN, columns constant in training become 0.

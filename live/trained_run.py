@@ -18,7 +18,8 @@ from envs.policy import Policy
 from features.scaling import Scaler
 from supervised.ensemble import Hedge
 from supervised.fold_store import TrainedFold, load_fold
-from supervised.walk_forward import column_names, load_ensemble
+from supervised.predictions import column_names
+from supervised.walk_forward import load_ensemble
 
 MARKETS, PREDICTIONS, POLICY, SCALER = "markets", "predictions", "policy.onnx", "scaler.json"
 

@@ -7,10 +7,17 @@ output of a chunk is what the model would say of the run as a whole.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
+
+BLOCK_ROWS = 65_536  # of a matrix that may lie on disk: what is computed on the way stays small
+
+
+def row_blocks(rows: int) -> Iterator[slice]:
+    """[0, rows) in slices of at most `BLOCK_ROWS`."""
+    return (slice(start, min(start + BLOCK_ROWS, rows)) for start in range(0, rows, BLOCK_ROWS))
 
 
 def complete_runs(X: np.ndarray, segments: np.ndarray) -> np.ndarray:
@@ -18,10 +25,11 @@ def complete_runs(X: np.ndarray, segments: np.ndarray) -> np.ndarray:
 
     X: float (T, F). segments: int64 (K, 2), [start, stop) rows. Returns int64 (R, 2), [start, stop) rows, ascending.
     """
-    owner = np.full(len(X), -1, dtype=np.int64)
+    owner = np.full(len(X), -1, dtype=np.int32)
     for number, (start, stop) in enumerate(segments):
         owner[start:stop] = number
-    owner[~np.isfinite(X).all(axis=1)] = -1
+    for rows in row_blocks(len(X)):
+        owner[rows][~np.isfinite(X[rows]).all(axis=1)] = -1
     edges = np.flatnonzero(np.diff(owner, prepend=-1, append=-1))  # the rows at which the owner changes
     owned = owner[edges[:-1]] >= 0
     return np.stack([edges[:-1][owned], edges[1:][owned]], axis=1)
@@ -81,6 +89,6 @@ def plan_chunks(runs: np.ndarray, lo: int, hi: int, context: int, length: int, m
     return ChunkPlan(np.concatenate(start), np.concatenate(first), np.concatenate(stop), context + length)
 
 
-def gather(values: torch.Tensor, plan: ChunkPlan) -> torch.Tensor:
-    """Values at the chunks' input rows: (T, C) -> (N, rows, C)."""
-    return values[torch.from_numpy(plan.input_rows()).to(values.device)]
+def gather(values: np.ndarray, plan: ChunkPlan) -> np.ndarray:
+    """Values at the chunks' input rows: (T, C), in memory or mapped from a file, -> (N, rows, C) in memory."""
+    return np.asarray(values[plan.input_rows()])

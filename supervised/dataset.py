@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
 import numpy as np
 
 from data_pipeline.errors import InputError
-from supervised.chunks import complete_runs
+from supervised.chunks import complete_runs, row_blocks
 from supervised.config import WalkForwardConfig
 
 
@@ -50,14 +51,17 @@ class Dataset:
                 where=where,
                 remedy="use data_pipeline.schema.segments",
             )
-        wrong = np.isfinite(self.y) & ((self.t1 <= np.arange(rows)[:, None]) | (self.t1 >= rows))
-        if wrong.any():
-            row, column = np.argwhere(wrong)[0]
-            raise InputError(
-                f"a known label ends at row {self.t1[row, column]} of {rows}",
-                where=f"{where} row {row} column {column}",
-                remedy="a label ends after its row and inside the data, or is NaN",
-            )
+        for block in row_blocks(rows):
+            ends = self.t1[block]
+            number = np.arange(block.start, block.stop)[:, None]
+            wrong = np.isfinite(self.y[block]) & ((ends <= number) | (ends >= rows))
+            if wrong.any():
+                row, column = np.argwhere(wrong)[0]
+                raise InputError(
+                    f"a known label ends at row {ends[row, column]} of {rows}",
+                    where=f"{where} row {block.start + row} column {column}",
+                    remedy="a label ends after its row and inside the data, or is NaN",
+                )
         if len(self.runs) == 0:
             empty = np.flatnonzero(~np.isfinite(self.X).any(axis=0)).tolist()
             raise InputError(
@@ -86,3 +90,9 @@ class Dataset:
             digest.update(repr((array.shape, array.dtype.str)).encode())
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
+
+
+def joint_fingerprint(markets: Mapping[str, Dataset], config: WalkForwardConfig) -> str:
+    """`Dataset.fingerprint` of one market; a digest of names and fingerprints of several."""
+    each = [(name, data.fingerprint(config)) for name, data in markets.items()]
+    return each[0][1] if len(each) == 1 else hashlib.blake2b(repr(each).encode(), digest_size=16).hexdigest()

@@ -18,11 +18,12 @@ from features.scaling import Scaler
 from supervised.base import CausalModel
 from supervised.chunks import complete_runs
 from supervised.config import EnsembleConfig, ModelConfig, TaskConfig, TrainConfig, WalkForwardConfig
+from supervised.fit_state import Epoch
+from supervised.forecasting import predict
 from supervised.models import build_model
 from supervised.outputs import Bracket
 from supervised.predictions import Predictions
 from supervised.splits import Fold
-from supervised.training import Epoch, predict
 
 ABOUT, PREDICTIONS = "fold.json", "predictions.parquet"
 
@@ -37,7 +38,7 @@ class FoldForecast(NamedTuple):
 
     @classmethod
     def of(cls, forecasts: list[np.ndarray], horizons: int) -> FoldForecast:
-        """From each model's forecasts (N, O + H), as `training.predict` makes them."""
+        """From each model's forecasts (N, O + H), as `forecasting.predict` makes them."""
         return cls(
             np.stack([said[:, :horizons] for said in forecasts], axis=-1),
             np.concatenate([said[:, horizons:] for said in forecasts], axis=1),
@@ -80,7 +81,7 @@ class TrainedFold:
         """
         hi = len(X) if hi is None else hi
         runs = complete_runs(X, segments)
-        scaled = torch.from_numpy(self.scaler.transform(X))
+        scaled = self.scaler.transform(X)
         train = self.config.train
         forecasts = [
             predict(self.models[model.kind], scaled, runs, lo, hi, train, min_context=model.min_context)

@@ -151,6 +151,11 @@ class Predictions:
         )
 
 
+def column_names(prefix: str, horizons: tuple[int, ...], members: tuple[str, ...]) -> tuple[str, ...]:
+    """`{prefix}_{member}_h{horizon}`, the horizons outermost: the order of an array (H, M) laid flat."""
+    return tuple(f"{prefix}_{member}_h{horizon}" for horizon in horizons for member in members)
+
+
 def _block(table: pa.Table, names: list[str]) -> np.ndarray:
     """float32 (T, len(names)), C-contiguous."""
     if not names:

@@ -1,223 +1,252 @@
-"""Dense causal training: a loss at every row of contiguous chunks, never one window per row."""
+"""Dense causal training: a loss at every row of contiguous chunks, never one window per row.
+
+A fit may be ended at any moment and gone on with (`fit_state`), may compute in sixteen bits (`precision`), and may
+share each batch with other processes (`peers`): the gradient is the one that a single process would have found, because
+every task's sum of losses and sum of weights are added up before one is divided by the other.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import cast
+from typing import Protocol
 
 import numpy as np
 import torch
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from data_pipeline.errors import InputError
-from supervised.base import CausalModel, Forecast
+from data_pipeline.interrupts import interrupt_afterwards
+from supervised.base import CausalModel
 from supervised.calibration import fit_temperature
-from supervised.chunks import ChunkPlan, gather, plan_chunks
+from supervised.chunk_set import ChunkSet
 from supervised.config import TaskConfig, TrainConfig
-from supervised.losses import LabelTally, LossWeights, base_rates, known_direction, loss_weights, task_loss, task_losses
+from supervised.devices import torch_threads
+from supervised.fit_state import Checkpoint, Epoch, FitState, copy_state, order_of_pass, seed_step
+from supervised.losses import LossWeights, TaskSums, base_rates, loss_weights, task_sums
+from supervised.peers import Alone, Peers, share_gradients
+from supervised.precision import MixedPrecision
+from supervised.scores import Score
+from supervised.symbols import SymbolModel
 from supervised.uncertainty import fit_covariance
 
-LEAST = 1e-6  # float32 rounds a larger logit's probability to 1, whose log-loss may be infinite
-WARMUP_FRACTION = 0.2  # of the optimiser steps: the learning rate rises; over the rest it falls to zero
+Trained = CausalModel | SymbolModel
 
 
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """One pass over the training rows."""
+class Watch(Protocol):
+    """Somebody who looks on while a fit runs."""
 
-    number: int
-    train_loss: float
-    """Of all tasks, weighted."""
-    validation_loss: float
-    """Mean cross-entropy of the direction in nats (ln 2 = 0.693 knows nothing): what training stops on."""
-    validation_move: float = math.nan
-    """Of the size of the move: mean of m + |r| exp(-m)."""
-    validation_barrier: float = math.nan
-    """Mean cross-entropy of the brackets' outcomes; 0 without brackets."""
+    def begin(self, state: FitState, steps: int, labels: float) -> None:
+        """The fit stands at `state`, maybe not at its start; it takes at most `steps` steps of `labels` labels each."""
+
+    def step(self, state: FitState, loss: torch.Tensor) -> None:
+        """A step was taken; its loss, over all peers, is a scalar on the model's device."""
+
+    def epoch(self, state: FitState, score: Score) -> None:
+        """A pass ended, and `score` is what the averaged weights scored on the validation rows."""
 
 
 def fit(
-    model: CausalModel,
-    X: torch.Tensor,
-    y: torch.Tensor,
-    y_validation: torch.Tensor,
-    runs: np.ndarray,
+    model: Trained,
+    training: ChunkSet,
+    validation: ChunkSet,
     config: TrainConfig,
     *,
-    min_context: int,
     seed: int,
     progress: Callable[[Epoch], None] | None = None,
+    watch: Watch | None = None,
+    checkpoint: Checkpoint | None = None,
+    peers: Peers | None = None,
 ) -> list[Epoch]:
     """Train `model` in place; it ends with its best averaged weights, temperature and uncertainty fitted, in eval mode.
 
-    X: float32 (T, F) scaled features on the model's device. y, y_validation: float32 (T, H + K) targets, NaN wherever
-    a label may not be used: purging is done by whoever makes them. runs: int64 (R, 2) contiguous complete rows. A
-    KeyboardInterrupt passes through between two steps. Raises InputError when there is nothing to train or validate on.
-    """
-    plan = _labelled_chunks("training", model, y, runs, config, min_context)
-    validation = _labelled_chunks("validation", model, y_validation, runs, config, min_context)
-    tally = LabelTally.of(y, model.layout)
-    weights = loss_weights(tally, config.tasks, y.device)
-    if not model.head.weight.any():  # fresh, and not trained before
-        with torch.no_grad():
-            model.head.bias.copy_(base_rates(tally, model.layout).to(y.device) + weights.shift())
-    batches = math.ceil(len(plan) / config.batch)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.learning_rate, total_steps=config.epochs * batches, pct_start=WARMUP_FRACTION
-    )
-    averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.average_decay))
-    order = np.random.default_rng(seed)
-    history: list[Epoch] = []
-    best = Epoch(0, math.nan, math.inf)
-    best_state = copy_state(model)
+    The model's device is computed on; chunks stay on the host but for the batch at hand. With a `checkpoint` the fit
+    goes on from the state that it holds, and the outcome is that of a fit never interrupted, on the CPU to the bit.
+    Ctrl-C lets the running step end, saves, and raises KeyboardInterrupt. `progress` hears of every pass. With `peers`
+    all of them must call this with equal models, chunks and settings; all end with equal weights.
 
-    with torch.random.fork_rng(devices=[]), torch_threads(config.threads):
-        torch.manual_seed(seed)
-        for number in range(1, config.epochs + 1):
-            model.train()
-            losses = []
-            for batch in np.array_split(order.permutation(len(plan)), batches):
-                chunks = plan.select(batch)
-                optimizer.zero_grad(set_to_none=True)
-                loss = task_loss(model(gather(X, chunks)), _targets(y, chunks), model.layout, weights)
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm)
-                optimizer.step()
-                schedule.step()
-                averaged.update_parameters(model)
-                losses.append(float(loss.detach()))
-            epoch = _judged(
-                cast(CausalModel, averaged.module), number, losses, X, y_validation, validation, weights, config.batch
+    Raises InputError when a whole pass had no finite gradient.
+    """
+    work = _Fit(model, training, validation, config, seed, peers or Alone())
+    state = work.descend(progress, watch, checkpoint)
+    work.finish(state)
+    return state.history
+
+
+def descend(
+    model: Trained,
+    training: ChunkSet,
+    validation: ChunkSet,
+    config: TrainConfig,
+    *,
+    seed: int,
+    progress: Callable[[Epoch], None] | None = None,
+    watch: Watch | None = None,
+    checkpoint: Checkpoint | None = None,
+    peers: Peers | None = None,
+) -> FitState:
+    """The part of `fit` that peers share: every step, until the state is done; the last of them is in `checkpoint`."""
+    return _Fit(model, training, validation, config, seed, peers or Alone()).descend(progress, watch, checkpoint)
+
+
+class _Fit:
+    """One call of `fit`."""
+
+    def __init__(
+        self,
+        model: Trained,
+        training: ChunkSet,
+        validation: ChunkSet,
+        config: TrainConfig,
+        seed: int,
+        peers: Peers,
+    ) -> None:
+        self.model, self.training, self.validation = model, training, validation
+        self.config, self.seed, self.peers = config, seed, peers
+        self.inner = model.model if isinstance(model, SymbolModel) else model
+        self.layout = self.inner.layout
+        self.device = self.inner.head.weight.device
+        self.weights = loss_weights(training.tally, config.tasks, self.device)
+        self.precision = MixedPrecision.choose(config.precision, self.device)
+        self.batches = math.ceil(len(training) / config.batch)
+        self.order: list[np.ndarray] = []
+
+    def descend(
+        self, progress: Callable[[Epoch], None] | None, watch: Watch | None, checkpoint: Checkpoint | None
+    ) -> FitState:
+        if not self.inner.head.weight.any():  # fresh, and not trained before
+            with torch.no_grad():
+                rates = base_rates(self.training.tally, self.layout).to(self.device)
+                self.inner.head.bias.copy_(rates + self.weights.shift())
+        steps = self.config.epochs * self.batches
+        state = FitState.start(self.model, self.config, steps, self.precision.grad_scaler(), self.device)
+        dumped = checkpoint.load() if checkpoint is not None else None
+        if dumped is not None:
+            state.load(dumped)
+        if watch is not None:
+            watch.begin(state, steps, float(self.training.tally.direction.sum()) / self.batches)
+        with torch.random.fork_rng(devices=[]), torch_threads(self.config.threads):
+            whole = True  # the state is that after a step, not one within
+            try:
+                while not state.done:
+                    with interrupt_afterwards():
+                        whole = False
+                        epoch = self._advance(state, watch)
+                        whole = True
+                        if checkpoint is not None and _due(checkpoint, state, epoch):
+                            checkpoint.save(state.dump())
+                    if epoch is not None and progress is not None:
+                        progress(epoch)
+            except KeyboardInterrupt:
+                if whole and checkpoint is not None:
+                    checkpoint.save(state.dump())
+                raise
+        return state
+
+    def _advance(self, state: FitState, watch: Watch | None) -> Epoch | None:
+        """Take one step, and judge the pass if it was its last."""
+        number, place = divmod(state.step, self.batches)
+        if place == 0 or not self.order:
+            self.order = order_of_pass(self.seed, number, len(self.training), self.batches)
+        loss = self._step(state, self.order[place][self.peers.rank :: self.peers.size])
+        state.step += 1
+        if watch is not None:
+            watch.step(state, loss)
+        if place + 1 < self.batches:
+            return None
+        score = self._judge(state.averaged.module)
+        trained = TaskSums(*state.sums.cpu()).means().total(self.config.tasks)
+        epoch = Epoch(number + 1, float(trained), *map(float, score.losses))
+        if not math.isfinite(epoch.validation_loss) or state.skipped >= state.step:
+            raise InputError(
+                f"no finite gradient or loss in pass {epoch.number}",
+                where="fit",
+                remedy="look for extreme features, or lower learning_rate",
             )
-            history.append(epoch)
-            if progress is not None:
-                progress(epoch)
-            if epoch.validation_loss < best.validation_loss:
-                best, best_state = epoch, copy_state(averaged.module)
-            elif number - best.number >= config.patience:
-                break
-        model.load_state_dict(best_state)
+        state.sums.zero_()
+        state.history.append(epoch)
+        if watch is not None:
+            watch.epoch(state, score)
+        if epoch.validation_loss < state.best.validation_loss:
+            state.best, state.best_state = epoch, copy_state(state.averaged.module)
+        state.done = epoch.number == self.config.epochs or epoch.number - state.best.number >= self.config.patience
+        return epoch
+
+    def _step(self, state: FitState, chosen: np.ndarray) -> torch.Tensor:
+        """One optimiser step on this process's share of a batch; the loss of the whole batch."""
+        seed_step(self.seed, state.step, self.peers.rank)
+        state.model.train()
+        state.optimizer.zero_grad(set_to_none=True)
+        mine = TaskSums(*torch.zeros(2, 3, device=self.device))
+        if len(chosen):  # a small batch may leave nothing for some
+            outputs, targets = self._outputs(state.model, self.training, chosen)
+            mine = task_sums(outputs, targets, self.layout, self.weights)
+        total = TaskSums(*self.peers.total(torch.stack([mine.losses.detach(), mine.weights])))
+        if len(chosen):
+            state.grad_scaler.scale(TaskSums(mine.losses, total.weights).means().total(self.config.tasks)).backward()
+        share_gradients(state.model, self.peers)
+        state.grad_scaler.unscale_(state.optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), self.config.max_grad_norm)
+        if torch.isfinite(norm):  # the one moment at which the host waits for the device
+            state.grad_scaler.step(state.optimizer)
+            state.averaged.update_parameters(state.model)
+            state.sums += torch.stack([total.losses, total.weights])
+        else:
+            state.skipped += 1
+        state.grad_scaler.update()
+        state.schedule.step()
+        return total.means().total(self.config.tasks)
+
+    def _outputs(
+        self, model: torch.nn.Module, chunks: ChunkSet, chosen: np.ndarray
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Outputs float32 (N, rows, O) and targets (N, rows, H + K) of some chunks, on the device."""
+        x, targets, symbol = (part.to(self.device) for part in chunks.batch(chosen))
+        with self.precision.region():
+            outputs = model(x, symbol) if isinstance(model, SymbolModel) else model(x)
+        return outputs.float(), targets
+
+    def _labelled(self, model: torch.nn.Module, rank: int, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Outputs (N, O) without what class weights add, and targets (N, H + K), of the validation rows that have a
+        label: of every `size`-th batch from number `rank` on."""
+        model.eval()
+        batch, shift = self.config.batch, self.weights.shift()
+        with torch.inference_mode():
+            for at in range(rank * batch, len(self.validation), size * batch):
+                chosen = np.arange(at, min(at + batch, len(self.validation)))
+                outputs, targets = self._outputs(model, self.validation, chosen)
+                rows = torch.isfinite(targets).any(dim=-1)
+                yield outputs[rows] - shift, targets[rows]
+
+    def _judge(self, model: torch.nn.Module) -> Score:
+        """The score on the validation rows, every label counting alike."""
+        even = LossWeights.even(self.layout, TaskConfig(), self.device)
+        score = Score.zero(self.layout)
+        for outputs, targets in self._labelled(model, self.peers.rank, self.peers.size):
+            score += Score.of(outputs, targets, self.layout, even)
+        return score.shared(self.peers)
+
+    def finish(self, state: FitState) -> None:
+        """Take the best weights, and fit on them what is not learned by gradients."""
+        self.model.load_state_dict(state.best_state)
+        with torch_threads(self.config.threads):
+            self._calibrate()
+        self.model.eval()
+
+    def _calibrate(self) -> None:
+        said = [(outputs.cpu(), targets.cpu()) for outputs, targets in self._labelled(self.model, 0, 1)]
+        outputs, targets = (torch.cat(part) for part in zip(*said, strict=True))
         with torch.no_grad():
-            model.head.bias.sub_(weights.shift())
-        said, known = _evaluate(model, X, y_validation, validation, config.batch)
-        model.temperature.copy_(fit_temperature(said, known, model.layout))
-        model.covariance.copy_(fit_covariance(model, _batches(X, y, plan, config.batch)))
-    return history
+            self.inner.head.bias.sub_(self.weights.shift())
+            self.inner.temperature.copy_(fit_temperature(outputs, targets, self.layout))
+            self.inner.covariance.copy_(fit_covariance(self.inner, self._trained_on()))
+
+    def _trained_on(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Inputs (B, rows, F) of the model without symbols and targets (B, rows, H + K), of all training chunks."""
+        for at in range(0, len(self.training), self.config.batch):
+            chosen = np.arange(at, min(at + self.config.batch, len(self.training)))
+            x, targets, symbol = (part.to(self.device) for part in self.training.batch(chosen))
+            yield (self.model.shifted(x, symbol) if isinstance(self.model, SymbolModel) else x), targets
 
 
-def predict(
-    model: CausalModel, X: torch.Tensor, runs: np.ndarray, lo: int, hi: int, config: TrainConfig, *, min_context: int
-) -> np.ndarray:
-    """Forecasts float32 (hi - lo, O + H) of the rows [lo, hi), each from its run up to itself; NaN with too few rows.
-
-    Columns in the order of `layout.columns` and `layout.sd_columns`: P(up) in (0, 1), expected absolute return (bps),
-    outcomes' probabilities, standard deviation of the logit of P(up).
-
-    Every batch has the same shape, the last one filled up with repeats: the same sums are then made in the same order
-    whatever follows, and nothing after a row changes its prediction, to the bit.
-    """
-    layout = model.layout
-    forecasts = np.full((hi - lo, layout.size + len(layout.horizons)), np.nan, dtype=np.float32)
-    plan = plan_chunks(runs, lo, hi, model.receptive_field - 1, config.chunk, min_context)
-    model.eval()
-    with torch_threads(config.threads):
-        for at in range(0, len(plan), config.batch):
-            number = np.arange(at, at + config.batch)
-            chunks = plan.select(number.clip(max=len(plan) - 1))
-            outputs = chunks.output_mask() & (number < len(plan))[:, None]
-            said = _side_by_side(model.forecast(gather(X, chunks))).cpu().numpy()
-            forecasts[chunks.input_rows()[outputs] - lo] = said[outputs]
-    up = layout.direction
-    np.clip(forecasts[:, up], LEAST, 1 - LEAST, out=forecasts[:, up])
-    return forecasts
-
-
-def _side_by_side(forecast: Forecast) -> torch.Tensor:
-    """(B, T, O + H)."""
-    return torch.cat([forecast.p_up, forecast.move_bps, forecast.outcomes.flatten(2), forecast.logit_sd], dim=-1)
-
-
-@contextmanager
-def torch_threads(threads: int) -> Iterator[None]:
-    """Torch's intra-op threads set to `threads` inside, put back afterwards; 0 changes nothing."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def copy_state(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """A copy of the weights that further training does not touch."""
-    return {name: value.detach().clone() for name, value in model.state_dict().items()}
-
-
-def _labelled_chunks(
-    name: str, model: CausalModel, y: torch.Tensor, runs: np.ndarray, config: TrainConfig, min_context: int
-) -> ChunkPlan:
-    """The chunks that have at least one known label."""
-    rows = known_direction(y[:, : len(model.layout.horizons)]).any(dim=1).cpu().numpy()
-    known = np.flatnonzero(rows)
-    if len(known) == 0:
-        raise InputError(f"no {name} row has a known label", where="fit", remedy="give more rows or shorter horizons")
-    plan = plan_chunks(runs, known[0], known[-1] + 1, model.receptive_field - 1, config.chunk, min_context)
-    counts = np.concatenate([[0], np.cumsum(rows)])
-    labelled = plan.select(counts[plan.stop] > counts[plan.first])
-    if len(labelled) == 0:
-        raise InputError(
-            f"no {name} row with a known label has {min_context} complete rows before it",
-            where="fit",
-            remedy="give longer contiguous stretches or a smaller min_context",
-        )
-    return labelled
-
-
-def _targets(y: torch.Tensor, chunks: ChunkPlan) -> torch.Tensor:
-    """(N, rows, H + K): the chunks' targets, NaN at context and filling."""
-    outputs = torch.from_numpy(chunks.output_mask()).to(y.device)
-    return gather(y, chunks).masked_fill(~outputs[..., None], math.nan)
-
-
-def _batches(
-    X: torch.Tensor, y: torch.Tensor, plan: ChunkPlan, batch: int
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Inputs (B, rows, F) and targets (B, rows, H + K) of all chunks."""
-    for at in range(0, len(plan), batch):
-        chunks = plan.select(slice(at, at + batch))
-        yield gather(X, chunks), _targets(y, chunks)
-
-
-def _evaluate(
-    model: torch.nn.Module, X: torch.Tensor, y: torch.Tensor, plan: ChunkPlan, batch: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Outputs (N, O) and targets (N, H + K) of the plan's rows with any label."""
-    model.eval()
-    outputs, targets = [], []
-    with torch.inference_mode():
-        for x, target in _batches(X, y, plan, batch):
-            rows = torch.isfinite(target).any(dim=-1)
-            outputs.append(model(x)[rows])
-            targets.append(target[rows])
-    return torch.cat(outputs), torch.cat(targets)
-
-
-def _judged(
-    model: CausalModel,
-    number: int,
-    train_losses: list[float],
-    X: torch.Tensor,
-    y: torch.Tensor,
-    plan: ChunkPlan,
-    weights: LossWeights,
-    batch: int,
-) -> Epoch:
-    """The losses on the validation rows, every label counting alike: class weights and what they do are taken off."""
-    outputs, targets = _evaluate(model, X, y, plan, batch)
-    even = LossWeights.even(model.layout, TaskConfig(), y.device)
-    losses = task_losses(outputs - weights.shift(), targets, model.layout, even)
-    return Epoch(number, float(np.mean(train_losses)), *map(float, losses))
+def _due(checkpoint: Checkpoint, state: FitState, epoch: Epoch | None) -> bool:
+    return epoch is not None or (checkpoint.every > 0 and state.step % checkpoint.every == 0)

@@ -46,12 +46,22 @@ class BandedAttention(nn.Module):
         blocks = (rows + self.block - 1) // self.block
         padded = F.pad(x, (0, 0, 0, blocks * self.block - rows))
         qkv = self.qkv(padded).view(batch, blocks, self.block, 3, self.heads, hidden // self.heads)
-        q, k, v = qkv.permute(3, 0, 4, 1, 2, 5)  # each (B, heads, blocks, block, head)
-        scores = q @ _with_past(k).transpose(-1, -2) * (hidden // self.heads) ** -0.5
-        bias = self.lag_bias[:, self.lag].masked_fill(self.outside, -torch.inf)
-        weights = (scores + bias[:, None] + self._before_start(blocks, x)).softmax(dim=-1)
-        mixed = (weights @ _with_past(v)).permute(0, 2, 3, 1, 4).reshape(batch, blocks * self.block, hidden)
+        if torch.is_autocast_enabled(x.device.type):  # scores of a long band need more than sixteen bits
+            with torch.autocast(x.device.type, enabled=False):
+                mixed = self._mix(qkv.float())
+        else:
+            mixed = self._mix(qkv)
         return self.out(mixed[:, :rows])
+
+    def _mix(self, qkv: torch.Tensor) -> torch.Tensor:
+        """(B, blocks, block, 3, heads, head) -> (B, blocks * block, hidden): values weighted by attention."""
+        batch, blocks, _, _, _, head = qkv.shape
+        q, k, v = qkv.permute(3, 0, 4, 1, 2, 5)  # each (B, heads, blocks, block, head)
+        scores = q @ _with_past(k).transpose(-1, -2) * head**-0.5
+        bias = self.lag_bias[:, self.lag].masked_fill(self.outside, -torch.inf)
+        weights = (scores + bias[:, None] + self._before_start(blocks, qkv)).softmax(dim=-1)
+        mixed = weights @ _with_past(v)
+        return mixed.permute(0, 2, 3, 1, 4).reshape(batch, blocks * self.block, self.heads * head)
 
     def _before_start(self, blocks: int, x: torch.Tensor) -> torch.Tensor:
         """(blocks, 1, keys): minus infinity on the keys of blocks that lie before the first row, 0 elsewhere."""

@@ -9,8 +9,9 @@ import pytest
 from data_pipeline.errors import InputError
 from supervised.config import ModelConfig, TrainConfig, WalkForwardConfig
 from supervised.fold_store import load_fold
+from supervised.fold_training import Progress
 from supervised.predictions import Predictions
-from supervised.walk_forward import Progress, load_ensemble, walk_forward_predictions
+from supervised.walk_forward import load_ensemble, walk_forward_predictions
 
 ROWS, HORIZONS, EMBARGO = 1600, (1, 3), 10
 SMALL = {"hidden": 8, "window": 8, "min_context": 4}
@@ -126,17 +127,18 @@ def test_a_killed_run_goes_on_and_ends_the_same(finished: tuple[Predictions, Pat
 
     with pytest.raises(Killed):
         walk_forward_predictions(**arrays(), config=CONFIG, out_dir=tmp_path, progress=kill_in_fold_1)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["fold_0"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fold_0", "unfinished"]
     (tmp_path / ".fold_1.tmp").mkdir()  # as a kill in the middle of writing leaves it
     (tmp_path / ".fold_1.tmp" / "fold.json").write_text("{")
 
     resumed: list[Progress] = []
     found = walk_forward_predictions(**arrays(), config=CONFIG, out_dir=tmp_path, progress=resumed.append)
-    assert {progress.fold for progress in resumed} == {1, 2}
+    assert (resumed[0].fold, resumed[0].model, resumed[0].epoch.number) == (1, "lstm", 2)  # what was done stays done
     assert [(p.fold, p.model, p.epoch.number) for p in seen[:3]] == [(0, "tcn", 1), (0, "tcn", 2), (0, "lstm", 1)]
     assert same(found, finished[0])
     assert load_ensemble(tmp_path, CONFIG).to_dict() == load_ensemble(finished[1], CONFIG).to_dict()
     assert not (tmp_path / ".fold_1.tmp").exists()
+    assert not [*(tmp_path / "unfinished").iterdir()]
 
 
 def test_a_folder_of_other_data_or_settings_is_refused(finished: tuple[Predictions, Path]) -> None:
@@ -182,7 +184,7 @@ def test_a_damaged_fold_is_named(finished: tuple[Predictions, Path], tmp_path: P
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"y": np.zeros((ROWS, 3))}, "3 columns for horizons"),
+        ({"y": np.full((ROWS, 3), np.nan), "t1": np.full((ROWS, 3), ROWS)}, "3 columns for horizons"),
         ({"X": np.zeros((ROWS - 1, 3))}, "do not fit"),
         ({"X": np.full((ROWS, 3), [0.0, np.nan, 0.0])}, r"columns without a single value: \[1\]"),
         ({"open_time_ms": np.zeros(ROWS, dtype=np.int64)}, "not one increasing time per row"),
@@ -196,5 +198,5 @@ def test_arrays_that_do_not_fit_are_refused(changes: Arrays, message: str) -> No
 
 
 def test_a_device_that_is_not_there_is_refused() -> None:
-    with pytest.raises(InputError, match="device 'nonsense' cannot be used"):
+    with pytest.raises(InputError, match="device 'nonsense': no such device"):
         walk_forward_predictions(**arrays(), config=CONFIG, device="nonsense")

@@ -12,9 +12,10 @@ from torch import nn
 from data_pipeline.errors import InputError
 from supervised.base import CausalModel, Criterion
 from supervised.config import MODEL_KINDS, ModelConfig, OnlineConfig, TaskConfig
+from supervised.devices import torch_threads
+from supervised.fit_state import copy_state
 from supervised.models import build_model
 from supervised.outputs import Bracket, OutputLayout
-from supervised.training import copy_state, torch_threads
 
 FEATURES, HORIZONS, ROWS = 4, 2, 60
 LAYOUT = OutputLayout((1, 5), (Bracket(20.0, 10.0, 30),))
