@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.metadata
 from collections.abc import Iterator
@@ -10,9 +11,13 @@ from contextlib import contextmanager
 import torch
 
 from data_pipeline.errors import InputError
+from supervised.probing import fails_in_child
 
 AUTO_ORDER = ("xpu", "cuda")
 IPEX = "intel-extension-for-pytorch"
+IPEX_MODULE = "intel_extension_for_pytorch"
+IPEX_SECONDS = 120.0
+"""Longest that its import may take."""
 
 
 def resolve_device(name: str) -> torch.device:
@@ -65,8 +70,9 @@ def _count(kind: str) -> int:
 def ipex_status() -> tuple[bool, str]:
     """Whether intel-extension-for-pytorch can be used here, and why (not).
 
-    The extension refuses to import beside another torch than the one it was built for, and an import that fails half
-    way leaves torch damaged. So only package metadata is read: the versions must agree in their first two numbers.
+    Beside another torch than the one it was built for its import raises, or ends the process, and one that fails half
+    way leaves torch damaged. So the package metadata must agree in the first two numbers of the version, and then a
+    child process must survive the import; only after that is it imported here.
     """
     try:
         extension = importlib.metadata.version(IPEX)
@@ -75,14 +81,23 @@ def ipex_status() -> tuple[bool, str]:
     wanted, found = (".".join(version.split(".")[:2]) for version in (extension, torch.__version__))
     if wanted != found:
         return False, f"{IPEX} {extension} needs torch {wanted}, found {torch.__version__}: left out"
+    reason = _ipex_import_fails()
+    if reason:
+        return False, f"{IPEX} {extension} cannot be imported ({reason}): left out"
     return True, f"{IPEX} {extension} matches torch {torch.__version__}"
 
 
+@functools.cache
+def _ipex_import_fails() -> str:
+    """ "" or why; tried once per process, for it takes seconds."""
+    return fails_in_child(["-c", f"import torch, {IPEX_MODULE}"], IPEX_SECONDS)
+
+
 def load_ipex(device: torch.device) -> str:
-    """Import intel-extension-for-pytorch when the device is an XPU and the versions agree; say what was done."""
+    """Import intel-extension-for-pytorch when the device is an XPU and it is usable; say what was done."""
     usable, reason = ipex_status()
     if device.type == "xpu" and usable:
-        importlib.import_module("intel_extension_for_pytorch")
+        importlib.import_module(IPEX_MODULE)
     return reason
 
 

@@ -1,6 +1,11 @@
 """Device names, and the guard in front of intel-extension-for-pytorch."""
 
 import importlib.metadata
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
@@ -50,5 +55,71 @@ def test_ipex_is_left_out_unless_its_torch_matches(monkeypatch: pytest.MonkeyPat
     assert not usable
     assert "needs torch 1.0" in reason
     assert devices.load_ipex(torch.device("xpu", 0)) == reason  # refused by version: nothing is imported
-    monkeypatch.setattr(importlib.metadata, "version", lambda _name: torch.__version__.split("+")[0] + "+xpu")
-    assert devices.ipex_status()[0] is True
+
+
+def install(site: Path, version: str, module: str) -> None:
+    """A package of that name in `site`, and a torch that a child imports in no time."""
+    about = site / f"intel_extension_for_pytorch-{version}.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: intel-extension-for-pytorch\nVersion: {version}\n")
+    (site / "intel_extension_for_pytorch.py").write_text(module)
+    (site / "torch.py").write_text("")
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder from which this process and its children import."""
+    devices._ipex_import_fails.cache_clear()
+    monkeypatch.setattr(devices, "IPEX_SECONDS", 20.0)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    yield tmp_path
+    devices._ipex_import_fails.cache_clear()
+    sys.modules.pop("intel_extension_for_pytorch", None)
+
+
+MATCHING = torch.__version__.split("+")[0] + "+cpu"
+XPU = torch.device("xpu", 0)
+
+
+@pytest.mark.parametrize(
+    ("module", "reason"),
+    [
+        ("import os\nos.exit(1)", "ended with code 1 .AttributeError: module 'os' has no attribute 'exit'"),
+        ("raise ImportError('libintel.so')", "ended with code 1 .ImportError: libintel.so"),
+        ("import sys\nsys.exit(127)", "ended with code 127"),
+        ("import os\nos._exit(3)", "ended with code 3"),
+        ("import os\nos.abort()", "was ended by SIGABRT"),
+    ],
+)
+def test_a_broken_extension_is_left_out_and_harms_nothing(site: Path, module: str, reason: str) -> None:
+    install(site, MATCHING, module)
+    usable, said = devices.ipex_status()
+    assert not usable
+    assert re.search(reason, said)
+    assert devices.load_ipex(XPU) == said
+    assert "intel_extension_for_pytorch" not in sys.modules
+    assert "left out" in devices.available_devices()["ipex"]
+
+
+def test_an_extension_that_hangs_is_left_out(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "IPEX_SECONDS", 0.5)
+    install(site, MATCHING, "import time\ntime.sleep(60)")
+    assert devices.ipex_status() == (False, mock.ANY)
+    assert "did not end within" in devices.ipex_status()[1]
+
+
+def test_one_for_another_torch_is_not_even_tried(site: Path) -> None:
+    install(site, "1.0.1", "open('tried', 'w')")
+    assert "needs torch 1.0" in devices.load_ipex(XPU)
+    assert not (site / "tried").exists()
+    assert "intel_extension_for_pytorch" not in sys.modules
+
+
+def test_a_sound_one_is_imported_for_an_xpu_only(site: Path) -> None:
+    install(site, MATCHING, "import torch")
+    assert devices.ipex_status()[0]
+    devices.load_ipex(torch.device("cpu"))
+    assert "intel_extension_for_pytorch" not in sys.modules
+    assert "matches torch" in devices.load_ipex(XPU)
+    assert "intel_extension_for_pytorch" in sys.modules
