@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.account import Account, Costs, carried
+from evaluation.forecasts import CalibrationCurve
 from evaluation.formats import percent, share, signed
 from evaluation.performance import drawdown
 from evaluation.report_data import BUY_AND_HOLD, POLICY, THRESHOLD, RandomSummary, SectionSummary
-from evaluation.signal_quality import EnsembleWeights, PredictionQuality
+from evaluation.signal_quality import EnsembleWeights
 from evaluation.svg import Figure, Plot, Ticks, broken, nice_ticks, padded, thin, time_ticks
 
 Floats = NDArray[np.float64]
@@ -130,27 +131,25 @@ def waterfall_figure(costs: Costs, capital: float) -> Figure:
     return Figure(plot.render("labelled"))
 
 
-def calibration_figure(qualities: Sequence[PredictionQuality]) -> Figure:
-    """What was forecast against what happened, for every model on one horizon; the last one with intervals."""
-    forecasts = [q.calibration.forecast for q in qualities]
+def calibration_figure(curves: Sequence[tuple[str, CalibrationCurve]], about: str) -> Figure:
+    """What was forecast against what happened, for every (name, curve); the last one with intervals."""
+    forecasts = [curve.forecast for _, curve in curves]
     low, high = padded(forecasts, 0.08, include=0.5)
-    seen = [np.array([(b.low, b.high) for b in qualities[-1].calibration.observed]).ravel()]
-    seen += [np.array([b.value for b in q.calibration.observed]) for q in qualities]
-    bottom, top = padded(seen, 0.05, include=0.5)
-    about = f"{qualities[0].horizon} bars: share of rises against forecast P(up), n = {qualities[-1].n}"
-    plot = Plot((low, high), (bottom, top), 240, f"Calibration over {about}")
+    best = curves[-1][1]
+    bounds = np.array([(b.low, b.high) for b in best.observed])
+    observed = [np.array([b.value for b in curve.observed]) for _, curve in curves]
+    bottom, top = padded([bounds.ravel(), *observed], 0.05, include=0.5)
+    told = f"Calibration, {about}: share of rises against forecast P(up), n = {sum(b.n for b in best.observed)}"
+    plot = Plot((low, high), (bottom, top), 240, told)
     plot.x_ticks = [(at, share(at, 0 if high - low > 0.06 else 1)) for at in nice_ticks(low, high, 4)]
     plot.y_ticks = [(at, share(at)) for at in nice_ticks(bottom, top, 4)]
     ends = np.array([max(low, bottom), min(high, top)])
     plot.line(ends, ends, "flat")
-    best = qualities[-1].calibration
-    bounds = np.array([(b.low, b.high) for b in best.observed])
-    plot.segments(best.forecast, bounds[:, 0], best.forecast, bounds[:, 1], f"m{len(qualities) - 1} thin")
-    for k, quality in enumerate(qualities):
-        observed = np.array([b.value for b in quality.calibration.observed])
-        plot.line(quality.calibration.forecast, observed, f"m{k} thin")
-        plot.dots(quality.calibration.forecast, observed, f"m{k}")
-    legend = tuple((f"m{k}", quality.name) for k, quality in enumerate(qualities))
+    plot.segments(best.forecast, bounds[:, 0], best.forecast, bounds[:, 1], f"m{len(curves) - 1} thin")
+    for k, (_, curve) in enumerate(curves):
+        plot.line(curve.forecast, observed[k], f"m{k} thin")
+        plot.dots(curve.forecast, observed[k], f"m{k}")
+    legend = tuple((f"m{k}", name) for k, (name, _) in enumerate(curves))
     return Figure(plot.render("square"), (*legend, ("flat", "Perfect calibration")))
 
 

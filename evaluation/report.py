@@ -59,7 +59,15 @@ def _symbol_figures(symbol: SymbolData, section: SectionSummary) -> dict[str, An
     for quality in symbol.predictions:
         by_horizon[quality.horizon].append(quality)
     drawn["calibration"] = [
-        {"horizon": horizon, "name": group[-1].name, "picture": safe(figures.calibration_figure(group))}
+        {
+            "horizon": horizon,
+            "name": group[-1].name,
+            "picture": safe(
+                figures.calibration_figure(
+                    [(quality.name, quality.calibration) for quality in group], f"{horizon} bars"
+                )
+            ),
+        }
         for horizon, group in by_horizon.items()
     ]
     drawn["weights"] = [

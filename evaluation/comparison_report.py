@@ -1,0 +1,183 @@
+"""A comparison of models as a page, as a printed table and as JSON; all three read the same `Comparison`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from evaluation import formats
+from evaluation.comparison import LEVEL, Contest, LabelResult, Score
+from evaluation.comparison_runs import SetResult
+from evaluation.figures import calibration_figure
+from evaluation.model_cost import ModelCost
+from evaluation.page import render_page, safe, write_page
+from evaluation.run_folder import jsonable
+from evaluation.svg import interval_cell
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """All sets, what the models cost, and where the numbers come from."""
+
+    sets: tuple[SetResult, ...]
+    costs: tuple[ModelCost, ...]
+    provenance: Mapping[str, Any]
+
+    @property
+    def sentence(self) -> str:
+        """What the tables say, plainly."""
+        asked = [(result, label) for result in self.sets for label in result.labels]
+        beaten = [(result, label) for result, label in asked if winners(result, label)]
+        if not beaten:
+            return (
+                f"No model beats every baseline: on none of {formats.counted(len(asked), 'label')} is the log-loss of "
+                f"one below that of all baselines beyond chance."
+            )
+        best = max((name for result, label in beaten for name in winners(result, label)), key=self.wins)
+        return (
+            f"On {len(beaten)} of {formats.counted(len(asked), 'label')} some model beats every baseline in log-loss "
+            f"beyond chance; most often {best}, on {self.wins(best)}."
+        )
+
+    def wins(self, model: str) -> int:
+        """Labels on which `model` beats every baseline."""
+        return sum(model in winners(result, label) for result in self.sets for label in result.labels)
+
+
+def winners(result: SetResult, label: LabelResult) -> list[str]:
+    """Models better than every baseline on this label, at the family-wise level."""
+    return [
+        model
+        for model in result.models
+        if all(contest.verdict == "better" for contest in label.contests if contest.model == model)
+    ]
+
+
+def render_comparison(comparison: Comparison) -> str:
+    """One self-contained HTML page."""
+    figures = {
+        (result.data.name, label.label): safe(
+            calibration_figure(
+                [(name, label.score(name).calibration) for name in _drawn(result)],
+                f"{result.data.name}, {label.label} ahead",
+            )
+        )
+        for result in comparison.sets
+        for label in result.labels
+        if label.rows
+    }
+    return render_page(
+        "comparison.html",
+        {"accuracy_cell": _accuracy_cell, "lead": _lead, "tone": _tone},
+        comparison=comparison,
+        figures=figures,
+        winners=winners,
+        level=LEVEL,
+    )
+
+
+def write_comparison(comparison: Comparison, path: Path) -> Path:
+    """Write the page to `path`, whole or not at all, and return `path`."""
+    return write_page(render_comparison(comparison), path)
+
+
+def comparison_json(comparison: Comparison) -> dict[str, Any]:
+    """Every number of the page."""
+    return {
+        "sentence": comparison.sentence,
+        "sets": [
+            {
+                "name": result.data.name,
+                "about": result.data.about,
+                "features": list(result.data.feature_names),
+                "settings": jsonable(result.data.config),
+                "overlap": list(result.data.overlap),
+                "models": list(result.models),
+                "baselines": list(result.baselines),
+                "shuffled": list(result.shuffled),
+                "labels": jsonable(result.labels),
+            }
+            for result in comparison.sets
+        ],
+        "costs": jsonable(comparison.costs),
+        "provenance": jsonable(comparison.provenance),
+    }
+
+
+def score_table(result: SetResult, label: LabelResult) -> Table:
+    """One label's scores, and each model's lead over each baseline in thousandths of a nat."""
+    table = Table(
+        title=f"{result.data.name} · {label.label} ahead · {label.rows:,} rows, {formats.share(label.ups, 1)} up",
+        box=SIMPLE_HEAD,
+        title_justify="left",
+        pad_edge=False,
+    )
+    for name in ("", "accuracy", "95 %", "PT p", "log-loss", "ECE"):
+        table.add_column(name, justify="right" if name else "left", no_wrap=True)
+    for baseline in result.baselines:
+        table.add_column(f"vs {baseline}", justify="right", no_wrap=True)
+    for score in label.scores:
+        contests = {contest.baseline: contest for contest in label.contests if contest.model == score.name}
+        ends = f"{formats.share(score.accuracy.low, 1)} – {formats.share(score.accuracy.high, 1)}"
+        table.add_row(
+            score.name,
+            formats.share(score.accuracy.value, 2),
+            ends,
+            formats.p_value(score.timing.p_value),
+            formats.plain(score.log_loss.value, 5),
+            formats.share(score.calibration_error, 1),
+            *(_told(contests[name]) if name in contests else "" for name in result.baselines),
+        )
+    return table
+
+
+def cost_table(costs: tuple[ModelCost, ...]) -> Table:
+    """Size, speed and latency of every architecture on every device."""
+    table = Table(title="Cost, one thread", box=SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    for name in ("", "parameters", "device", "labels/s", "row, µs p50", "p99"):
+        table.add_column(name, justify="right" if name else "left", no_wrap=True)
+    for cost in costs:
+        for device in cost.devices:
+            table.add_row(
+                cost.model,
+                f"{cost.parameters:,}",
+                device.device,
+                f"{device.labels_per_second:,.0f}",
+                f"{device.row_us:,.0f}",
+                f"{device.row_p99_us:,.0f}",
+            )
+    return table
+
+
+def _told(contest: Contest) -> str:
+    star = {"better": "*", "worse": "!", "–": ""}[contest.verdict]
+    return f"{formats.signed(1e3 * contest.lead.value, 2)}{star} ({formats.p_value(contest.p_value)})"
+
+
+def _drawn(result: SetResult) -> list[str]:
+    """Forecasters on a calibration plot: the strongest baselines, then the models, at most six."""
+    baselines = [name for name in ("lightgbm", "logistic") if name in result.baselines]
+    return [*baselines, *result.models][-6:]
+
+
+def _accuracy_cell(score: Score, label: LabelResult) -> Markup:
+    ends = [end for other in label.scores for end in (other.accuracy.low, other.accuracy.high) if math.isfinite(end)]
+    reach = max([0.02, *(abs(end - 0.5) for end in ends)])
+    at = score.accuracy
+    weak = "weak" if not at.low > 0.5 else ""
+    return Markup(interval_cell(at.value, at.low, at.high, (0.5 - reach, 0.5 + reach), 0.5, weak))
+
+
+def _lead(contest: Contest) -> str:
+    return formats.signed(1e3 * contest.lead.value, 2)
+
+
+def _tone(contest: Contest) -> str:
+    return {"better": "gain", "worse": "loss", "–": "soft"}[contest.verdict]
