@@ -54,6 +54,8 @@ class Args:
     """Rules of the instrument, for bars."""
     half_spread_bps: float = 0.5
     """Half-spread of every market order."""
+    spread_model: bool = False
+    """For bars: the half-spread that the bars themselves tell (`envs.spread`) in place of the constant one."""
     impact: float = 1.0
     """Y of the square-root impact."""
     max_participation: float = 0.1
@@ -117,7 +119,9 @@ def market_of(args: Args) -> tuple[Market, dict[str, Any]]:
     """The market to trade in, and where it comes from."""
     from data_pipeline.instruments import default_instrument
     from data_pipeline.schema import INTERVAL_MS
+    from envs.costs import TradingCosts
     from envs.market import Market
+    from envs.spread import half_spread_of_bars
     from features.batch import available_features, compute_features
     from features.config import BarParameters
     from features.scaling import Scaler
@@ -132,7 +136,8 @@ def market_of(args: Args) -> tuple[Market, dict[str, Any]]:
     rows = compute_features(bars, names, BarParameters(interval_ms=interval_ms))
     scaler = Scaler.fit(rows, slice(0, int((1.0 - args.share) * len(rows))))
     instrument = default_instrument(source.series.symbol, args.contract, bars.close)
-    market = Market.build(bars, scaler.transform(rows), names, instrument, interval_ms)
+    costs = TradingCosts(half_spread_of_bars(bars, instrument, interval_ms) if args.spread_model else None)
+    market = Market.build(bars, scaler.transform(rows), names, instrument, interval_ms, costs=costs)
     return market, {"series": str(source.series), "bars": f"{len(bars):,}, digest {bars_digest(bars)}"}
 
 
