@@ -210,12 +210,13 @@ class _Fit:
         label: of every `size`-th batch from number `rank` on."""
         model.eval()
         batch, shift = self.config.batch, self.weights.shift()
-        with torch.inference_mode():
-            for at in range(rank * batch, len(self.validation), size * batch):
-                chosen = np.arange(at, min(at + batch, len(self.validation)))
+        for at in range(rank * batch, len(self.validation), size * batch):
+            chosen = np.arange(at, min(at + batch, len(self.validation)))
+            with torch.no_grad():  # not around the yield: what is done with the outputs is none of its business
                 outputs, targets = self._outputs(model, self.validation, chosen)
                 rows = torch.isfinite(targets).any(dim=-1)
-                yield outputs[rows] - shift, targets[rows]
+                said, known = outputs[rows] - shift, targets[rows]
+            yield said, known
 
     def _judge(self, model: torch.nn.Module) -> Score:
         """The score on the validation rows, every label counting alike."""

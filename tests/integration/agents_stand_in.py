@@ -61,14 +61,15 @@ class StandInTensor(torch.Tensor):
 
     @staticmethod
     def __new__(cls, held: torch.Tensor) -> StandInTensor:
-        made = torch.Tensor._make_wrapper_subclass(
-            cls,
-            held.size(),
-            strides=held.stride(),
-            storage_offset=held.storage_offset(),
-            dtype=held.dtype,
-            device=DEVICE,
-        )
+        with torch.inference_mode(False):  # a view of a tensor made outside that mode may not be one made inside
+            made = torch.Tensor._make_wrapper_subclass(
+                cls,
+                held.size(),
+                strides=held.stride(),
+                storage_offset=held.storage_offset(),
+                dtype=held.dtype,
+                device=DEVICE,
+            )
         made.held = held
         return made
 
@@ -85,6 +86,32 @@ class StandInTensor(torch.Tensor):
     @classmethod
     def __torch_dispatch__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return run(function, args, kwargs or {})
+
+
+def lstm_cell(input_gates: torch.Tensor, hidden_gates: torch.Tensor, cell: torch.Tensor, *biases: Any) -> Any:
+    """Hidden and cell state after one row, and the gates for the way back."""
+    gates = input_gates + hidden_gates + sum(bias for bias in biases if bias is not None)
+    i, f, g, o = gates.chunk(4, dim=1)
+    i, f, g, o = i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
+    after = f * cell + i * g
+    return o * after.tanh(), after, torch.cat([i, f, g, o], dim=1)
+
+
+def lstm_cell_backward(
+    grad_hidden: Any, grad_cell: Any, cell: torch.Tensor, after: torch.Tensor, gates: torch.Tensor, has_bias: bool
+) -> Any:
+    """Gradients of the gates, of the cell state before, and of the bias."""
+    i, f, g, o = gates.chunk(4, dim=1)
+    bent = after.tanh()
+    hidden = torch.zeros_like(after) if grad_hidden is None else grad_hidden
+    state = hidden * o * (1 - bent**2) + (0 if grad_cell is None else grad_cell)
+    parts = (state * g * i * (1 - i), state * cell * f * (1 - f), state * i * (1 - g**2), hidden * bent * o * (1 - o))
+    grad = torch.cat(parts, dim=1)
+    return grad, state * f, grad.sum(dim=0) if has_bias else None
+
+
+# Torch hands these to accelerators whole and has no CPU version of them.
+FUSED = {"_thnn_fused_lstm_cell": lstm_cell, "_thnn_fused_lstm_cell_backward_impl": lstm_cell_backward}
 
 
 def run(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -107,7 +134,7 @@ def run(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if kwargs.get("device") is not None:
         ours = torch.device(kwargs["device"]).type == NAME
         kwargs["device"] = "cpu" if ours else kwargs["device"]
-    result = function(*tree_map(held, args), **kwargs)
+    result = FUSED.get(name, function)(*tree_map(held, args), **kwargs)
     if name.endswith("_") and not name.endswith("__"):  # in place: the caller wants the very tensor it passed
         return args[0] if function._schema.returns else None
     if not ours:
