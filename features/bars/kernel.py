@@ -208,7 +208,7 @@ def explain(time: int, bar: dict[str, float], last: int | None, required: set[st
     return f"{prices} are not a bar", "need 0 < low <= open, close <= high"
 
 
-SHARED = (
+SOURCES = (
     "kernel.py",
     "columns.py",
     "column_moments.py",
@@ -218,5 +218,5 @@ SHARED = (
     "maths.py",
     "ratios.py",
 )
-FINGERPRINT_NOW = source_fingerprint(__file__, *SHARED)
-KERNEL = Kernel(BARS, FINGERPRINT_NOW, make_plan, compile_advance(FINGERPRINT_NOW), explain)
+SOURCE_FINGERPRINT = source_fingerprint(__file__, *SOURCES)
+KERNEL = Kernel(BARS, SOURCE_FINGERPRINT, make_plan, compile_advance(SOURCE_FINGERPRINT), explain)

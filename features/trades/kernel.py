@@ -140,5 +140,6 @@ def explain(time: int, trade: dict[str, float], last: int | None, required: set[
     return f"the trade comes before the last one ({iso_time((last or 0) // 1_000_000)})", "give trades in time order"
 
 
-SOURCES_NOW = source_fingerprint(__file__, "kernel.py", "windows.py", "maths.py", "ratios.py")
-KERNEL = Kernel(TRADES, SOURCES_NOW, make_plan, compile_advance(SOURCES_NOW), explain)
+SOURCES = ("kernel.py", "windows.py", "maths.py", "ratios.py")
+SOURCE_FINGERPRINT = source_fingerprint(__file__, *SOURCES)
+KERNEL = Kernel(TRADES, SOURCE_FINGERPRINT, make_plan, compile_advance(SOURCE_FINGERPRINT), explain)

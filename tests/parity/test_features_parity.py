@@ -1,15 +1,19 @@
 """One step function, the same bytes: whole history, pieces, one bar at a time, and across a restart."""
 
+import ast
 import json
 import os
 import subprocess
 import sys
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numba.core.dispatcher import Dispatcher
 
+import features
 from data_pipeline.config import SyntheticConfig
 from data_pipeline.errors import InputError
 from data_pipeline.readers import read_bars
@@ -256,8 +260,28 @@ def test_a_state_that_is_not_ours_is_refused(bars: BarArrays, damage) -> None:
         FeatureStream.from_state(damage(stream.state_bytes()))
 
 
-@pytest.mark.slow
-def test_an_edit_of_any_source_of_the_step_misses_the_compiled_cache(tmp_path: Path) -> None:
+def compiled_modules(module: str) -> set[str]:
+    """Modules of `features` that `module` takes compiled code from, directly or through others."""
+    source = Path(features.__file__).parents[1] / (module.replace(".", "/") + ".py")
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("features."):
+            imported = import_module(node.module or "")
+            if any(isinstance(getattr(imported, name.name), Dispatcher) for name in node.names):
+                found |= {imported.__name__} | compiled_modules(imported.__name__)
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_fingerprint_of_a_kernel_covers_every_module_that_is_compiled_into_it(kind: str) -> None:
+    package = Path(features.__file__).parent / kind
+    used = set().union(*(compiled_modules(f"features.{kind}.{path.stem}") for path in package.glob("*.py")))
+    shared = {name for name in used if not name.startswith(f"features.{kind}.")}
+    sources = import_module(f"features.{kind}.kernel").SOURCES
+    assert shared <= {"features." + name.removesuffix(".py").replace("/", ".") for name in sources}
+
+
+def test_an_edit_of_a_source_in_another_package_misses_the_compiled_cache(tmp_path: Path) -> None:
     """numba's own cache would go on running the old code when a module other than the kernel's changes."""
     root = Path(__file__).parents[2]
     for package in ("features", *(f"features/{kind}" for kind in KINDS), "data_pipeline"):
@@ -265,25 +289,24 @@ def test_an_edit_of_any_source_of_the_step_misses_the_compiled_cache(tmp_path: P
         for source in (root / package).glob("*.py"):
             (tmp_path / package / source.name).write_bytes(source.read_bytes())
     program = (
-        "import numpy as np; from features.batch import compute_features; from data_pipeline.schema import BarArrays;"
-        "ones = np.ones(100); bars = BarArrays(np.arange(100) * 60000, ones, ones * 2, ones, ones, *[ones] * 5);"
-        "print(compute_features(bars, names=['upper_wick'])[-1, 0])"
+        "import math; from features.stream import FeatureStream; stream = FeatureStream(kind='tape');"
+        "stream.update(1, (99.0, 101.0, math.nan, math.nan, math.nan));"
+        "print(stream.update(2, (math.nan, math.nan, 101.0, 1.0, 0.0))[1])"
     )
 
-    def run() -> str:
+    def run() -> float:
         environment = {**os.environ, "PYTHONPATH": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
         done = subprocess.run(
             [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path, env=environment
         )
-        return done.stdout.strip()
+        return float(done.stdout)
 
-    assert run() == "1.0"
-    price = tmp_path / "features" / "bars" / "price.py"
-    source = price.read_text()
-    edited = source.replace("(high - max(opened, close)) / (high - low)", "42.0")
-    assert edited != source
-    price.write_text(edited)
-    assert run() == "42.0"
+    assert run() == pytest.approx(200.0)
+    shared = tmp_path / "features" / "quotes" / "touch.py"
+    edited = shared.read_text().replace("return a / b if b > 0.0 else 0.0", "return 42.0")
+    assert edited != shared.read_text()
+    shared.write_text(edited)
+    assert run() == 42.0
 
 
 @pytest.mark.parametrize("file", ["binance_um_FILUSDT_1m_2023-2024_14months", "bitfinex_BTCUSD_1m_2017_2018"])
