@@ -8,7 +8,7 @@ from typing import Literal
 
 from data_pipeline.errors import InputError
 
-ModelKind = Literal["tcn", "transformer", "lstm"]
+ModelKind = Literal["tcn", "transformer", "lstm", "mixer"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,11 @@ class ExperimentConfig:
     models: tuple[ModelKind, ...] = ("tcn", "transformer", "lstm")
     """Supervised models whose walk-forward predictions (and their ensemble's) enter the observation."""
     horizons: tuple[int, ...] = (5, 15)
-    """Bars ahead that the models predict the direction of."""
+    """Bars ahead that the models predict the direction and the size of the move of."""
+    outcomes: bool = False
+    """Let the models also learn how the discrete actions' bracket would end: stop, time-out or take-profit."""
+    observe: Literal["direction", "everything"] = "direction"
+    """What of the models' predictions policies see: P(up), or sizes, outcomes and uncertainties too."""
     folds: int = 4
     """Walk-forward folds; a fold's models have seen only labels that ended before it began."""
     train_fraction: float = 0.70
@@ -90,7 +94,7 @@ class ExperimentConfig:
         if not 0.0 < self.validation_fraction < 1.0 - self.train_fraction:
             raise refuse("validation_fraction", "train and validation shares must leave some days for the test")
         if not self.models or len(set(self.models)) < len(self.models):
-            raise refuse("models", "name one or more of tcn, transformer, lstm, each once")
+            raise refuse("models", "name one or more of tcn, transformer, lstm, mixer, each once")
         if not self.horizons or min(self.horizons) < 1 or len(set(self.horizons)) < len(self.horizons):
             raise refuse("horizons", "give one or more different numbers of bars, each at least 1")
         for option in ("days", "iterations", "agent_seeds", "folds", "threads", "ttl_bars"):

@@ -24,7 +24,8 @@ from data_pipeline.synthetic import synthetic_market
 from evaluation.config import ExperimentConfig
 from features.batch import available_features, compute_features
 from features.catalogue import select_features
-from features.labels import fixed_horizon
+from features.labels import costs_of, fixed_horizon, triple_barrier
+from supervised.outputs import Bracket
 
 INTERVAL = "1m"
 INTERVAL_MS = 60_000
@@ -61,9 +62,23 @@ class SymbolRows:
     """(T, H) return from the next open to the open h bars later, NaN where unknown."""
     label_ends: NDArray[np.int64]
     """(T, H) row at whose open the label is known."""
+    outcomes: NDArray[np.float32]
+    """(T, K) how each bracket would have ended, -1 stop, 0 time-out, +1 take-profit, NaN where unknown."""
+    outcome_ends: NDArray[np.int64]
+    """(T, K) row of the bar at or in which it ended."""
     segments: NDArray[np.int64]
     """(K, 2) contiguous stretches [start, stop)."""
     split: Split
+
+    @property
+    def targets(self) -> NDArray[np.float32]:
+        """(T, H + K) what models learn: returns, then outcomes."""
+        return np.concatenate([self.labels_bps, self.outcomes], axis=1)
+
+    @property
+    def target_ends(self) -> NDArray[np.int64]:
+        """(T, H + K) row at or in which each target is known."""
+        return np.concatenate([self.label_ends, self.outcome_ends], axis=1)
 
     @property
     def slug(self) -> str:
@@ -128,6 +143,14 @@ def prepare_symbols(tables: dict[str, pa.Table], config: ExperimentConfig) -> li
     ]
 
 
+def brackets_of(config: ExperimentConfig) -> tuple[Bracket, ...]:
+    """The discrete actions' bracket on each side that may be traded, where outcomes are to be learned."""
+    if not config.outcomes:
+        return ()
+    sides = (1,) if config.contract == "spot" else (1, -1)
+    return tuple(Bracket(config.take_profit_bps, config.stop_loss_bps, config.ttl_bars, side) for side in sides)
+
+
 def common_features(sources: Sequence[BarArrays]) -> tuple[str, ...]:
     """Features that every source has the columns for, in catalogue order."""
     available = [available_features(bars, FEATURES) for bars in sources]
@@ -163,15 +186,31 @@ def _prepare(
             remedy="give a longer range, or one with fewer gaps",
         )
     labels = [fixed_horizon(bars, horizon, INTERVAL_MS) for horizon in config.horizons]
+    instrument = instrument_for(symbol, table, config)
+    ends = [
+        triple_barrier(
+            bars,
+            take_profit_bps=bracket.take_profit_bps,
+            stop_loss_bps=bracket.stop_loss_bps,
+            ttl_bars=bracket.ttl_bars,
+            side=bracket.side,
+            costs=costs_of(instrument, config.half_spread_bps),
+            interval_ms=INTERVAL_MS,
+        )
+        for bracket in brackets_of(config)
+    ]
+    nothing = np.empty((len(bars), 0))
     return SymbolRows(
         symbol=symbol,
-        instrument=instrument_for(symbol, table, config),
+        instrument=instrument,
         table=table,
         bars=bars,
         features=features,
         feature_names=names,
         labels_bps=np.stack([np.where(x.valid, x.values, np.nan) for x in labels], axis=1).astype(np.float32),
         label_ends=np.stack([x.t1 for x in labels], axis=1),
+        outcomes=np.column_stack([nothing, *(np.where(x.valid, x.outcome, np.nan) for x in ends)]).astype(np.float32),
+        outcome_ends=np.column_stack([nothing, *(x.t1 for x in ends)]).astype(np.int64),
         segments=segments(bars.open_time_ms, INTERVAL_MS),
         split=split,
     )

@@ -27,7 +27,14 @@ from data_pipeline.readers import is_synthetic
 from envs.config import MarketConfig
 from envs.market import Market
 from evaluation.config import ExperimentConfig
-from evaluation.dataset import FIRST_TRAIN_FRACTION, INTERVAL_MS, SymbolRows, load_bars, prepare_symbols
+from evaluation.dataset import (
+    FIRST_TRAIN_FRACTION,
+    INTERVAL_MS,
+    SymbolRows,
+    brackets_of,
+    load_bars,
+    prepare_symbols,
+)
 from evaluation.judge import judge_run
 from evaluation.observations import build_market, check_capital
 from evaluation.progress import Stages
@@ -77,7 +84,10 @@ def run_experiment(config: ExperimentConfig, console: Console | None = None) -> 
             for symbol in symbols
         }
         markets = {
-            symbol.symbol: build_market(symbol, predictions[symbol.symbol], path / "markets") for symbol in symbols
+            symbol.symbol: build_market(
+                symbol, predictions[symbol.symbol], path / "markets", further=config.observe == "everything"
+            )
+            for symbol in symbols
         }
         trained = [
             train_seed(number, symbols, markets, market_config, config, path, device, stages)
@@ -127,11 +137,12 @@ def walk_forward_settings(config: ExperimentConfig) -> WalkForwardConfig:
     """The models and folds as the options ask for them."""
     return WalkForwardConfig(
         horizons=config.horizons,
+        brackets=brackets_of(config),
         models=tuple(ModelConfig(kind=kind) for kind in config.models),
         train=TrainConfig(threads=config.threads),
         folds=config.folds,
         first_train_fraction=FIRST_TRAIN_FRACTION,
-        embargo_rows=max(60, *config.horizons),
+        embargo_rows=max(60, *config.horizons, *(bracket.ttl_bars for bracket in brackets_of(config))),
         seed=config.seed,
     )
 
@@ -159,8 +170,8 @@ def predict_symbol(
 
         return walk_forward_predictions(
             symbol.features,
-            symbol.labels_bps,
-            symbol.label_ends,
+            symbol.targets,
+            symbol.target_ends,
             symbol.segments,
             symbol.bars.open_time_ms,
             settings,

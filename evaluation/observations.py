@@ -20,12 +20,13 @@ from supervised.predictions import Predictions
 SCALER = "scaler.json"
 
 
-def build_market(symbol: SymbolRows, predictions: Predictions, folder: Path) -> Market:
+def build_market(symbol: SymbolRows, predictions: Predictions, folder: Path, *, further: bool = False) -> Market:
     """The market of one symbol over all its rows, saved under `folder`/SYMBOL with the scaler of its observations.
 
-    The scaler is fitted on the training rows that have predictions. Raises InputError when there are none.
+    `further` shows the policy what the models say beside P(up): moves, outcomes and uncertainties. The scaler is fitted
+    on the training rows that have predictions. Raises InputError when there are none.
     """
-    rows = observation_rows(symbol.features, predictions.values)
+    rows = observation_rows(symbol.features, predictions.values, predictions.further if further else None)
     complete = np.isfinite(rows).all(axis=1) & (np.arange(len(rows)) < symbol.split.train)
     if not complete.any():
         raise InputError(
@@ -34,7 +35,7 @@ def build_market(symbol: SymbolRows, predictions: Predictions, folder: Path) -> 
             remedy="give more bars, or a larger --train-fraction",
         )
     scaler = Scaler.fit(rows, np.asarray(complete))
-    columns = (*symbol.feature_names, *predictions.columns)
+    columns = (*symbol.feature_names, *predictions.columns, *(predictions.further_columns if further else ()))
     market = Market.build(symbol.bars, scaler.transform(rows), columns, symbol.instrument, INTERVAL_MS)
     target = market.save(folder / symbol.slug)
     write_json(target / SCALER, scaler.to_dict())

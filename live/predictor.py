@@ -35,8 +35,9 @@ class RollingPredictor:
         self._features = np.empty((0, width))
         self._said = np.empty((0, len(hedge.horizons), members), dtype=np.float32)
 
-    def update(self, bar: ClosedBar, features: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Take in a bar and its feature row (F,); return P(up) float32 (K,) in the order of `Predictions.columns`.
+    def update(self, bar: ClosedBar, features: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Take in a bar and its feature row (F,); return P(up) float32 (K,) in the order of `Predictions.columns`, and
+        what else the models say, float32 (E,) in the order of `Predictions.further_columns`.
 
         NaN while the features are warming up, or the contiguous stretch is shorter than the models' `min_context`.
         """
@@ -45,11 +46,11 @@ class RollingPredictor:
         self._bars = np.concatenate([self._bars[keep], bar.row()[None]])
         self._features = np.concatenate([self._features[keep], features[None]])
         stretches = segments(self._times, self._interval_ms)
-        said = self._fold.predict(self._features, stretches, len(self._times) - 1).p_up
-        self._said = np.concatenate([self._said[keep], said])
+        said = self._fold.predict(self._features, stretches, len(self._times) - 1)
+        self._said = np.concatenate([self._said[keep], said.p_up])
         self.hedge.advance(self._new_losses())
-        mixture = self.hedge.combine(said[0])
-        return np.concatenate([said[0].reshape(-1), mixture]).astype(np.float32)
+        mixture = self.hedge.combine(said.p_up[0])
+        return np.concatenate([said.p_up[0].reshape(-1), mixture]).astype(np.float32), said.further[0]
 
     def _new_losses(self) -> NDArray[np.float64]:
         """Losses (H, M) of the labels that the newest bar has made known; 0 where it has made none."""

@@ -136,8 +136,9 @@ class PaperSession:
         if last is None:
             self.account.recall(self.run.market, bar.open_time_ms)
         features = self._stream.update(bar.open_time_ms, bar.row())
-        probabilities = self.predictor.update(bar, features)
-        row = self.run.scaler.transform(observation_rows(features[None], probabilities[None]))[0]
+        probabilities, further = self.predictor.update(bar, features)
+        seen = further[None] if self.run.further else None
+        row = self.run.scaler.transform(observation_rows(features[None], probabilities[None], seen))[0]
         moved = self.account.step(bar, row, self._order)
         if moved.observation is not None:
             self._decide(moved.observation)
@@ -244,7 +245,8 @@ class PaperSession:
         return max(missing_ms, 0.0 if np.isnan(late_ms) else late_ms) / 1_000
 
     def _named(self, probabilities: NDArray[np.float32]) -> dict[str, float | None]:
-        columns = self.run.columns[len(self.run.fold.feature_names) :]
+        first = len(self.run.fold.feature_names)
+        columns = self.run.columns[first : first + len(probabilities)]
         return {
             name: None if np.isnan(p) else round(float(p), 7) for name, p in zip(columns, probabilities, strict=True)
         }

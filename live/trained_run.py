@@ -17,7 +17,7 @@ from envs.observation import observation_columns
 from envs.policy import Policy
 from features.scaling import Scaler
 from supervised.ensemble import Hedge
-from supervised.fold_store import TrainedFold, load_fold
+from supervised.fold_store import TrainedFold, further_columns, load_fold
 from supervised.predictions import column_names
 from supervised.walk_forward import load_ensemble
 
@@ -31,7 +31,7 @@ class TrainedRun:
     instrument: Instrument
     interval_ms: int
     columns: tuple[str, ...]
-    """The market's observation columns: features, then predictions."""
+    """The market's observation columns: features, then P(up), then what else the models say where policies see it."""
     fold: TrainedFold
     """The last fold's models and their scaler."""
     hedge: Hedge
@@ -46,6 +46,11 @@ class TrainedRun:
     """What tells this run's models and policy from any other's."""
 
     @property
+    def further(self) -> bool:
+        """Whether the policy sees more of the models than P(up)."""
+        return self.columns[-1] in further_columns(self.fold.config)
+
+    @property
     def known_until_ms(self) -> int:
         """Open time of the last bar that the run has seen."""
         return int(self.market.open_time_ms[-1])
@@ -58,7 +63,8 @@ class TrainedRun:
             *column_names("p_up", horizons, members),
             *column_names("p_up", horizons, ("ensemble",)),
         )
-        if wanted != self.columns or (self.hedge.members, self.hedge.horizons) != (members, horizons):
+        seen = (wanted, wanted + further_columns(self.fold.config))
+        if self.columns not in seen or (self.hedge.members, self.hedge.horizons) != (members, horizons):
             raise InputError(
                 "models and market do not have the same columns",
                 where=f"run, {self.instrument.symbol}",

@@ -22,6 +22,7 @@ from evaluation.observations import build_market
 from features.bars.catalogue import BAR_FIELDS
 from live.feed import ClosedBar
 from supervised.config import ModelConfig, TrainConfig, WalkForwardConfig
+from supervised.outputs import Bracket
 from supervised.predictions import Predictions
 from supervised.walk_forward import walk_forward_predictions
 
@@ -38,6 +39,7 @@ LEARNING = WalkForwardConfig(
     folds=2,
     first_train_fraction=0.35,
     embargo_rows=10,
+    brackets=(Bracket(50.0, 30.0, 60), Bracket(50.0, 30.0, 60, side=-1)),
 )
 TEST_BEGINS, SECOND_GAP = 1_800, 2_200
 """Rows before which minutes are missing: the test days begin after the first gap, so what a session computes from
@@ -69,11 +71,11 @@ def build_run(path: Path) -> LiveRun:
     table = synthetic_market(SyntheticConfig(bars=ROWS + 31, seed=3, edge_strength=0.9)).bars
     kept = table.take(keep).replace_schema_metadata(table.schema.metadata)
     name = table.schema.metadata[b"symbol"].decode()
-    symbol = prepare_symbols({name: kept}, ExperimentConfig(horizons=LEARNING.horizons))[0]
+    symbol = prepare_symbols({name: kept}, ExperimentConfig(horizons=LEARNING.horizons, outcomes=True))[0]
     predictions = walk_forward_predictions(
         symbol.features,
-        symbol.labels_bps,
-        symbol.label_ends,
+        symbol.targets,
+        symbol.target_ends,
         symbol.segments,
         symbol.bars.open_time_ms,
         LEARNING,

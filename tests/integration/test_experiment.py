@@ -105,24 +105,25 @@ def prepared(bars: SyntheticConfig, cut: int | None = None) -> SymbolRows:
     if cut is not None:
         other = synthetic_market(SyntheticConfig(bars=bars.bars, seed=99)).bars
         table = pa.concat_tables([table.slice(0, cut), other.slice(cut)])
-    config = ExperimentConfig(models=("tcn", "lstm"), horizons=(5,), folds=3)
+    config = ExperimentConfig(models=("tcn", "lstm"), horizons=(5,), folds=3, outcomes=True)
     return prepare_symbols({"SYN/USDT": table}, config)[0]
 
 
 @pytest.mark.slow
 def test_the_future_changes_no_feature_prediction_or_observation_before_it(tmp_path: Path) -> None:
     rows = 6000
-    config = ExperimentConfig(models=("tcn", "lstm"), horizons=(5,), folds=3, threads=1)
+    config = ExperimentConfig(models=("tcn", "lstm"), horizons=(5,), folds=3, threads=1, outcomes=True)
     settings = walk_forward_settings(config)
     whole = prepared(SyntheticConfig(bars=rows))
     seen = {}
     for cut in (None, 5400):  # inside the test days
         symbol = prepared(SyntheticConfig(bars=rows), cut)
         predictions = walk_forward_predictions(
-            symbol.features, symbol.labels_bps, symbol.label_ends, symbol.segments, symbol.bars.open_time_ms, settings
+            symbol.features, symbol.targets, symbol.target_ends, symbol.segments, symbol.bars.open_time_ms, settings
         )
-        market = build_market(symbol, predictions, tmp_path / str(cut))
-        seen[cut] = (symbol.features, predictions.values, market.observations)
+        market = build_market(symbol, predictions, tmp_path / str(cut), further=True)
+        assert market.columns[len(symbol.feature_names) :] == predictions.columns + predictions.further_columns
+        seen[cut] = (symbol.features, predictions.values, predictions.further, market.observations)
     assert whole.split.validation < 5400
     for before, after in zip(seen[None], seen[5400], strict=True):
         assert before[:5400].tobytes() == after[:5400].tobytes()

@@ -1,6 +1,8 @@
 """A live session and the backtest are the same machine: features and account to the bit, predictions to rounding."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,8 @@ from envs.kernel import open_lanes
 from envs.market import Market
 from envs.observation import observation_columns
 from envs.rules import ThresholdRule
+from evaluation.observations import build_market
+from features.scaling import Scaler
 from live.account import PaperAccount
 from live.feed import ClosedBar
 from live.session import PaperSession
@@ -106,6 +110,23 @@ def test_a_session_over_the_test_days_is_the_backtest(live_run: LiveRun, kind: s
     assert gap.gap
     assert gap.position == 0.0
     assert not gap.ready
+
+
+def test_a_policy_that_sees_everything_sees_the_same_live(live_run: LiveRun, tmp_path: Path) -> None:
+    """Sizes, outcomes and uncertainties in the observation, from the models' mouth to the scaled row."""
+    whole = build_market(live_run.symbol, live_run.predictions, tmp_path, further=True)
+    run = with_rule(run_at_test_begin(live_run), whole)
+    scaler = Scaler.from_dict(json.loads((tmp_path / live_run.symbol.slug / "scaler.json").read_text()))
+    research, live = Recorder(run.policy), Recorder(run.policy)
+    Backtest(whole.slice(TEST_BEGINS, ROWS), run.config).run(research)
+    session = PaperSession(replace(run, policy=live, columns=whole.columns, scaler=scaler, market=whole))
+    for bar in live_run.bars(stop=TEST_BEGINS + 250):
+        session.on_bar(bar)
+    assert len(whole.columns) > len(live_run.market.columns)
+    # The session asks nothing at its first bar.
+    shown, wanted = np.array(live.shown), np.array(research.shown)[1 : 1 + len(live.shown)]
+    assert np.isfinite(shown[-1]).all()
+    np.testing.assert_allclose(shown, wanted, atol=2e-3)
 
 
 def test_the_ensemble_learns_live_as_in_research(live_run: LiveRun) -> None:
