@@ -10,13 +10,16 @@ from data_pipeline.errors import InputError
 from supervised.config import ModelConfig, TrainConfig, WalkForwardConfig
 from supervised.fold_store import load_fold
 from supervised.fold_training import Progress
+from supervised.outputs import Bracket
 from supervised.predictions import Predictions
 from supervised.walk_forward import load_ensemble, walk_forward_predictions
 
 ROWS, HORIZONS, EMBARGO = 1600, (1, 3), 10
 SMALL = {"hidden": 8, "window": 8, "min_context": 4}
+BRACKET = Bracket(take_profit_bps=1.0, stop_loss_bps=1.0, ttl_bars=2)
 CONFIG = WalkForwardConfig(
     horizons=HORIZONS,
+    brackets=(BRACKET,),
     models=(ModelConfig(kind="tcn", **SMALL), ModelConfig(kind="lstm", **SMALL)),
     train=TrainConfig(epochs=2, chunk=64, batch=1, learning_rate=1e-2, average_decay=0.8),
     folds=3,
@@ -27,13 +30,21 @@ Arrays = dict[str, np.ndarray]
 
 
 def arrays(seed: int = 0) -> Arrays:
-    """A gap at row 900, warm-up after every start, horizons that end inside the stretch or are unknown."""
+    """A gap at row 900, warm-up after every start, labels that end inside the stretch or are unknown.
+
+    The bracket's outcome is decided by the next move: at once, or by time-out.
+    """
     random = np.random.default_rng(seed)
     segments = np.array([[0, 900], [900, ROWS]])
     X = random.standard_normal((ROWS, 3))
     move = np.roll(X[:, 0], 1) + random.standard_normal(ROWS)
-    y = np.full((ROWS, len(HORIZONS)), np.nan)
-    t1 = np.full((ROWS, len(HORIZONS)), ROWS)
+    y = np.full((ROWS, len(HORIZONS) + 1), np.nan)
+    t1 = np.full((ROWS, len(HORIZONS) + 1), ROWS)
+    for start, stop in segments:
+        rows = np.arange(start, stop - BRACKET.ttl_bars - 1)
+        first = move[rows + 1]
+        y[rows, -1] = np.where(np.abs(first) > 1, np.sign(first), 0)
+        t1[rows, -1] = rows + np.where(np.abs(first) > 1, 1, 1 + BRACKET.ttl_bars)
     for column, horizon in enumerate(HORIZONS):
         for start, stop in segments:
             rows = np.arange(start, stop - horizon - 1)
@@ -64,17 +75,26 @@ def test_what_comes_out(finished: tuple[Predictions, Path]) -> None:
         *("p_up_tcn_h1", "p_up_lstm_h1", "p_up_tcn_h3", "p_up_lstm_h3"),
         *("p_up_ensemble_h1", "p_up_ensemble_h3"),
     )
+    further = ("move_{}_h1", "move_{}_h3", "p_stop_{}_b0", "p_time_{}_b0", "p_take_{}_b0", "sd_{}_h1", "sd_{}_h3")
+    assert predictions.further_columns == tuple(name.format(kind) for kind in ("tcn", "lstm") for name in further)
     assert predictions.weight_columns == ("weight_tcn_h1", "weight_lstm_h1", "weight_tcn_h3", "weight_lstm_h3")
     start = int(ROWS * 0.4)
     np.testing.assert_array_equal(np.flatnonzero(predictions.fold >= 0), np.arange(start, ROWS))
     silent = np.r_[:start, 900 : 900 + 6 + SMALL["min_context"]]  # before the folds; warm-up and context after the gap
     np.testing.assert_array_equal(np.flatnonzero(np.isnan(predictions.values).all(axis=1)), silent)
     np.testing.assert_array_equal(np.flatnonzero(np.isnan(predictions.values).any(axis=1)), silent)
+    np.testing.assert_array_equal(np.flatnonzero(np.isnan(predictions.further).all(axis=1)), silent)
+    np.testing.assert_array_equal(np.flatnonzero(np.isnan(predictions.further).any(axis=1)), silent)
     np.testing.assert_allclose(predictions.weights.reshape(ROWS, 2, 2).sum(axis=2), 1.0, rtol=1e-6)
     known = arrays()["y"][:, 0]
     counted = np.isfinite(known) & np.isfinite(predictions.values[:, 0])
     hits = (predictions.values[:, 4] > 0.5) == (known > 0)
     assert hits[counted].mean() > 0.65
+    outcome = arrays()["y"][:, 2]
+    judged = np.isfinite(outcome) & np.isfinite(predictions.further[:, 0])
+    said = predictions.further[judged, 2:5]
+    np.testing.assert_allclose(said.sum(axis=1), 1.0, rtol=1e-5)
+    assert (said.argmax(axis=1) - 1 == outcome[judged]).mean() > 0.5  # always calling time-out is right in 0.38
     assert same(Predictions.load(out_dir / "predictions.parquet"), predictions)
 
 
@@ -99,6 +119,7 @@ def test_what_happens_from_the_embargo_on_changes_nothing_before_the_fold_ends()
     before, after = (walk_forward_predictions(**case, config=CONFIG) for case in (data, changed))
     assert before.config_hash != after.config_hash
     np.testing.assert_array_equal(before.values[: now + 1], after.values[: now + 1])
+    np.testing.assert_array_equal(before.further[: now + 1], after.further[: now + 1])
     np.testing.assert_array_equal(before.weights[: now + 1], after.weights[: now + 1])
     assert not np.array_equal(before.values[now + 1 :], after.values[now + 1 :], equal_nan=True)
 
@@ -108,9 +129,14 @@ def test_what_happens_from_the_embargo_on_changes_nothing_before_the_fold_ends()
     members = slice(0, 4)  # the ensemble may learn from those labels as they end, the members may not
     after = walk_forward_predictions(**poisoned, config=CONFIG)
     np.testing.assert_array_equal(after.values[:, members], before.values[:, members])
+    np.testing.assert_array_equal(after.further, before.further)
     poisoned["y"][data["t1"] >= last - EMBARGO - 400] *= -1
     after = walk_forward_predictions(**poisoned, config=CONFIG)
     assert not np.array_equal(after.values[last:, members], before.values[last:, members], equal_nan=True)
+    outcomes = np.arange(ROWS)[:, None] + np.array([ROWS, ROWS, 0]) < last - EMBARGO - 10
+    poisoned = data | {"y": np.where(outcomes, -data["y"], data["y"])}  # the outcomes only, well before the cut
+    after = walk_forward_predictions(**poisoned, config=CONFIG)
+    assert not np.array_equal(after.further[last:], before.further[last:], equal_nan=True)
 
 
 class Killed(BaseException):
@@ -184,12 +210,12 @@ def test_a_damaged_fold_is_named(finished: tuple[Predictions, Path], tmp_path: P
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"y": np.full((ROWS, 3), np.nan), "t1": np.full((ROWS, 3), ROWS)}, "3 columns for horizons"),
+        ({"y": np.full((ROWS, 4), np.nan), "t1": np.full((ROWS, 4), ROWS)}, "4 columns for horizons"),
         ({"X": np.zeros((ROWS - 1, 3))}, "do not fit"),
         ({"X": np.full((ROWS, 3), [0.0, np.nan, 0.0])}, r"columns without a single value: \[1\]"),
         ({"open_time_ms": np.zeros(ROWS, dtype=np.int64)}, "not one increasing time per row"),
         ({"segments": np.array([[0, 900], [800, ROWS]])}, "not ascending"),
-        ({"t1": np.zeros((ROWS, 2), dtype=np.int64)}, "row 0 column 0: a known label ends at row 0"),
+        ({"t1": np.zeros((ROWS, 3), dtype=np.int64)}, "row 0 column 0: a known label ends at row 0"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(changes: Arrays, message: str) -> None:

@@ -26,6 +26,8 @@ def fields(**changes: Any) -> dict[str, Any]:
         "config_hash": "abc",
         "weights": np.linspace(0.1, 0.9, 6, dtype=np.float32)[:, None],
         "weight_columns": ("weight_tcn_h1",),
+        "further": np.where(np.isfinite(values), 7.0, values),
+        "further_columns": ("move_tcn_h1", "sd_tcn_h1"),
     }
     return good | changes
 
@@ -34,14 +36,11 @@ def test_a_round_trip_through_parquet_keeps_every_field(tmp_path: Path) -> None:
     predictions = Predictions(**fields())
     predictions.save(tmp_path / "predictions.parquet")
     loaded = Predictions.load(tmp_path / "predictions.parquet")
-    for name in ("values", "fold", "train_cut_ms", "open_time_ms", "weights"):
+    for name in ("values", "fold", "train_cut_ms", "open_time_ms", "weights", "further"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(predictions, name))
         assert getattr(loaded, name).dtype == getattr(predictions, name).dtype
-    assert (loaded.columns, loaded.weight_columns, loaded.config_hash) == (
-        predictions.columns,
-        predictions.weight_columns,
-        "abc",
-    )
+    for name in ("columns", "weight_columns", "further_columns", "config_hash"):
+        assert getattr(loaded, name) == getattr(predictions, name)
     assert pq.read_schema(tmp_path / "predictions.parquet").field("open_time").type == pa.timestamp("ms", tz="UTC")
     assert [path.name for path in tmp_path.iterdir()] == ["predictions.parquet"]
 
@@ -56,11 +55,22 @@ def test_a_cut_just_before_the_fold_is_no_leak() -> None:
     Predictions(**fields(train_cut_ms=np.array([119_999, 239_999])))
 
 
-def test_a_prediction_outside_every_fold_is_a_leak() -> None:
-    values = fields()["values"]
+@pytest.mark.parametrize("block", ["values", "further"])
+def test_a_prediction_outside_every_fold_is_a_leak(block: str) -> None:
+    values = fields()[block]
     values[1, 0] = 0.5
     with pytest.raises(LeakError, match="row 1: a prediction belongs to no fold"):
-        Predictions(**fields(values=values))
+        Predictions(**fields(**{block: values}))
+
+
+def test_only_p_up_is_needed(tmp_path: Path) -> None:
+    """Neither weights nor anything further: as a single model's predictions are kept."""
+    nothing = np.empty((0, 0), dtype=np.float32)
+    bare = Predictions(**fields(weights=nothing, weight_columns=(), further=nothing, further_columns=()))
+    bare.save(tmp_path / "predictions.parquet")
+    loaded = Predictions.load(tmp_path / "predictions.parquet")
+    assert loaded.weights.shape == loaded.further.shape == (0, 0)
+    assert loaded.weight_columns == loaded.further_columns == ()
 
 
 def test_a_leak_on_disk_is_found_when_loading(tmp_path: Path) -> None:
@@ -82,6 +92,8 @@ def test_a_leak_on_disk_is_found_when_loading(tmp_path: Path) -> None:
         ({"fold": np.array([-1, -1, 0, 0, 2, 2], dtype=np.int16)}, "row 4: fold 2 is not one of 2"),
         ({"fold": np.array([-2, -1, 0, 0, 1, 1], dtype=np.int16)}, "row 0: fold -2"),
         ({"values": np.full((6, 2), 1.0, dtype=np.float32)}, "are not probabilities"),
+        ({"further_columns": ("move_tcn_h1",)}, "do not fit 6 rows"),
+        ({"further": np.full((6, 2), -1.0, dtype=np.float32)}, "are not sizes"),
     ],
 )
 def test_fields_that_do_not_fit_are_refused(changes: dict[str, Any], message: str) -> None:
