@@ -66,7 +66,7 @@ def render_comparison(comparison: Comparison) -> str:
         (result.data.name, label.label): safe(
             calibration_figure(
                 [(name, label.score(name).calibration) for name in _drawn(result)],
-                f"{result.data.name}, {label.label} ahead",
+                f"{result.data.name}, {label.label}",
             )
         )
         for result in comparison.sets
@@ -114,7 +114,7 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
 def score_table(result: SetResult, label: LabelResult) -> Table:
     """One label's scores, and each model's lead over each baseline in thousandths of a nat."""
     table = Table(
-        title=f"{result.data.name} · {label.label} ahead · {label.rows:,} rows, {formats.share(label.ups, 1)} up",
+        title=f"{result.data.name} · {label.label} · {label.rows:,} rows, {formats.share(label.ups, 1)} up",
         box=SIMPLE_HEAD,
         title_justify="left",
         pad_edge=False,
@@ -141,7 +141,7 @@ def score_table(result: SetResult, label: LabelResult) -> Table:
 def cost_table(costs: tuple[ModelCost, ...]) -> Table:
     """Size, speed and latency of every architecture on every device."""
     table = Table(title="Cost, one thread", box=SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    for name in ("", "parameters", "device", "labels/s", "row, µs p50", "p99"):
+    for name in ("", "parameters", "device", "labels/s", "window, µs p50", "p99", "stream, µs p50", "p99"):
         table.add_column(name, justify="right" if name else "left", no_wrap=True)
     for cost in costs:
         for device in cost.devices:
@@ -150,8 +150,10 @@ def cost_table(costs: tuple[ModelCost, ...]) -> Table:
                 f"{cost.parameters:,}",
                 device.device,
                 f"{device.labels_per_second:,.0f}",
-                f"{device.row_us:,.0f}",
-                f"{device.row_p99_us:,.0f}",
+                f"{device.window_us:,.0f}",
+                f"{device.window_p99_us:,.0f}",
+                f"{device.stream_us:,.0f}",
+                f"{device.stream_p99_us:,.0f}",
             )
     return table
 

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from data_pipeline.errors import InputError
 from evaluation.comparison import LabelResult, compare
 from evaluation.comparison_sets import ComparisonSet
-from supervised.baselines import Baseline, baseline_predictions
+from supervised.baselines import Baseline, baseline_predictions, fold_scaler
 from supervised.config import ModelConfig, ModelKind
-from supervised.ensemble import Hedge, run_ensemble
+from supervised.meta import Ensemble
 from supervised.predictions import Predictions
+from supervised.splits import plan_folds
 from supervised.walk_forward import Progress, walk_forward_predictions
 
 Floats = NDArray[np.float64]
@@ -154,8 +155,12 @@ def baseline_forecasts(
 def ensemble_forecast(data: ComparisonSet, forecasts: Mapping[str, Floats]) -> Floats:
     """P(up) (T, H) of the members in `forecasts`, weighed by what they had got right before each row."""
     config, rows = data.config, data.data
-    hedge = Hedge.start(config.ensemble, config.horizons, tuple(forecasts))
-    mixture, _ = run_ensemble(np.stack([*forecasts.values()], axis=-1), rows.y, rows.t1, hedge)
+    scaled = np.full(rows.X.shape, np.nan, dtype=np.float32)
+    for fold in plan_folds(len(rows.X), config):
+        place = slice(fold.start, fold.stop)
+        scaled[place] = fold_scaler(rows, fold).transform(rows.X[place])
+    ensemble = Ensemble.start(config.ensemble, config.horizons, tuple(forecasts), data.feature_names)
+    mixture, _ = ensemble.run(np.stack([*forecasts.values()], axis=-1), scaled, rows.y, rows.t1)
     return mixture
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from data_pipeline.errors import InputError
 from supervised.base import CausalModel
 from supervised.config import ModelConfig, ModelKind, TrainConfig
 from supervised.devices import AUTO_ORDER, resolve_device, torch_threads
+from supervised.inference.backends import open_stream
 from supervised.models import build_model
 from supervised.outputs import OutputLayout
 
@@ -28,9 +30,12 @@ class DeviceCost:
     device: str
     labels_per_second: float
     """Labelled rows learned from: forward, backward and step on dense chunks as training makes them."""
-    row_us: float
-    row_p99_us: float
+    window_us: float
+    window_p99_us: float
     """Median and 99th percentile of one more row when its whole window is computed again by torch."""
+    stream_us: float
+    stream_p99_us: float
+    """Of one more row when the state is carried along: compiled steps on the processor, torch elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,21 +81,26 @@ def _measure(model: CausalModel, device: torch.device) -> DeviceCost:
         F.binary_cross_entropy_with_logits(outputs, up).backward()
         optimizer.step()
 
-    window = torch.randn(1, model.receptive_field, model.n_features)
+    row_window = torch.randn(1, model.receptive_field, model.n_features)
 
     def answer() -> None:
         with torch.inference_mode():
-            model(window.to(device))[:, -1].cpu()
+            model(row_window.to(device))[:, -1].cpu()
+
+    generator = np.random.default_rng(0)
+    rows = iter(generator.standard_normal((2 * ROWS, model.n_features), dtype=np.float32))
+    stream = open_stream(copy.deepcopy(model).eval(), device=str(device))
 
     model.train()
     learning = _seconds(step, STEPS, device)
     model.eval()
-    answering = 1e6 * _seconds(answer, ROWS, device)
-    speed = settings.batch * settings.chunk / float(np.median(learning))
-    return DeviceCost(str(device), speed, float(np.median(answering)), float(np.percentile(answering, 99)))
+    window_us = 1e6 * _seconds(answer, ROWS, device)
+    stream_us = 1e6 * _seconds(lambda: stream.advance(next(rows)), ROWS, device)
+    quantiles = [float(np.percentile(took, at)) for took in (window_us, stream_us) for at in (50, 99)]
+    return DeviceCost(str(device), settings.batch * settings.chunk / float(np.median(learning)), *quantiles)
 
 
-def _seconds(work: Callable[[], None], times: int, device: torch.device) -> np.ndarray:
+def _seconds(work: Callable[[], object], times: int, device: torch.device) -> np.ndarray:
     """Wall time of each call, float64 (times,)."""
     for _ in range(max(times // 4, 1)):
         work()

@@ -108,8 +108,7 @@ def baseline_predictions(
         y, t1 = data.y[:, :horizons], data.t1[:, :horizons]
         y_train = purge(y, t1, fold.train_start, fold.validation_start)
         y_validation = purge(y, t1, fold.validation_start, fold.cut)
-        training = np.flatnonzero(data.complete[fold.train_start : fold.validation_start]) + fold.train_start
-        X = Scaler.fit(data.X, training).transform(data.X)
+        X = fold_scaler(data, fold).transform(data.X)
         for column in range(horizons):
             task = _Task(
                 X, past[:, column], y_train[:, column], y_validation[:, column], data.complete, fold, config.seed
@@ -129,6 +128,12 @@ def baseline_predictions(
         open_time_ms=data.open_time_ms,
         config_hash=data.fingerprint(config),
     )
+
+
+def fold_scaler(data: Dataset, fold: Fold) -> Scaler:
+    """The scaler of the fold's models: fitted on complete rows before its validation stretch."""
+    training = np.flatnonzero(data.complete[fold.train_start : fold.validation_start]) + fold.train_start
+    return Scaler.fit(data.X, training)
 
 
 class _Task:
