@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import heapq
+import json
 from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+
+from data_pipeline.errors import InputError
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -56,6 +59,48 @@ class ReplayBuffer:
             self._reservoir_samples += oldest.samples
         while self._reservoir_samples > self._room_reservoir:
             self._reservoir_samples -= heapq.heappop(self._reservoir).samples
+
+    def forget(self, keep: int) -> None:
+        """Let go of the reservoir, and of the latest chunks too but for those that hold the last `keep` labelled rows.
+
+        After a change of regime what came before it teaches the wrong thing.
+        """
+        self._reservoir, self._reservoir_samples = [], 0
+        while self._recent_samples > keep:
+            self._recent_samples -= self._recent.popleft().samples
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Everything that changes, as arrays: chunks end to end, and the draws that are still to come."""
+        held = [*self._recent, *self._reservoir]
+        generator = json.dumps(self._random.bit_generator.state)
+        return {
+            "x": np.concatenate([kept.x.numpy() for kept in held] or [np.empty((0, 0), dtype=np.float32)]),
+            "y": np.concatenate([kept.y.numpy() for kept in held] or [np.empty((0, 0), dtype=np.float32)]),
+            "rows": np.array([len(kept.x) for kept in held], dtype=np.int64),
+            "samples": np.array([kept.samples for kept in held], dtype=np.int64),
+            "rank": np.array([kept.rank for kept in held], dtype=np.float64),
+            "recent": np.array(len(self._recent)),
+            "random": np.frombuffer(generator.encode(), dtype=np.uint8),
+        }
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Go on from `state` with the same draws. Raises InputError when it does not fit into this buffer."""
+        ends = np.cumsum(state["rows"])[:-1]
+        held = [
+            _Kept(float(rank), torch.from_numpy(x.copy()), torch.from_numpy(y.copy()), int(samples))
+            for rank, samples, x, y in zip(
+                state["rank"], state["samples"], np.split(state["x"], ends), np.split(state["y"], ends), strict=False
+            )
+        ]
+        recent = int(state["recent"])
+        sizes = [sum(kept.samples for kept in part) for part in (held[:recent], held[recent:])]
+        if sizes[0] > self._room_recent or sizes[1] > self._room_reservoir:
+            raise InputError(
+                f"{sum(sizes)} replayed rows do not fit", where="replay", remedy="use the capacity they were kept with"
+            )
+        self._recent, self._reservoir = deque(held[:recent]), held[recent:]
+        self._recent_samples, self._reservoir_samples = sizes
+        self._random.bit_generator.state = json.loads(state["random"].tobytes())
 
     def sample(self, chunks: int) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Up to `chunks` different chunks, uniformly: x (n, T, F) and y (n, T, H), or None when nothing is held.

@@ -1,10 +1,12 @@
 """The replay buffer keeps its promises on size, recency and uniformity."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_pipeline.errors import InputError
 from supervised.replay import ReplayBuffer
 
 
@@ -82,3 +84,39 @@ def test_what_is_kept_is_a_copy() -> None:
     buffer.add(x, y)
     x.zero_()
     assert held(buffer) == [1]
+
+
+@given(sizes=st.lists(st.integers(0, 9), max_size=40), cut=st.integers(0, 40), recent=st.sampled_from([0.0, 0.5, 1.0]))
+def test_a_restored_buffer_holds_and_draws_the_same(sizes: list[int], cut: int, recent: float) -> None:
+    straight, other = ReplayBuffer(30, recent, seed=3), ReplayBuffer(30, recent, seed=3)
+    for number, labelled in enumerate(sizes):
+        if number == cut:
+            restored = ReplayBuffer(30, recent, seed=99)
+            restored.restore(other.state())
+            other = restored
+        for buffer in (straight, other):
+            buffer.add(*numbered(number, 10, labelled))
+        one, two = straight.sample(3), other.sample(3)
+        assert (one is None) == (two is None)
+        if one is not None and two is not None:
+            assert all(torch.equal(a.nan_to_num(-1), b.nan_to_num(-1)) for a, b in zip(one, two, strict=True))
+    assert len(straight) == len(other)
+
+
+def test_a_buffer_is_not_restored_into_a_smaller_one() -> None:
+    buffer = ReplayBuffer(30)
+    for number in range(10):
+        buffer.add(*numbered(number, 5, 5))
+    with pytest.raises(InputError, match="30 replayed rows do not fit"):
+        ReplayBuffer(20).restore(buffer.state())
+
+
+def test_forgetting_keeps_the_latest_only() -> None:
+    buffer = ReplayBuffer(100, recent_fraction=0.5)
+    for number in range(12):
+        buffer.add(*numbered(number, 5, 5))
+    buffer.forget(17)
+    assert held(buffer) == [9, 10, 11]
+    assert len(buffer) == 15
+    buffer.add(*numbered(12, 5, 5))
+    assert held(buffer) == [9, 10, 11, 12]
