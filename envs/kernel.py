@@ -37,7 +37,7 @@ from envs.compiled import inlined, kernel
 from envs.fills import arrival_price
 from envs.intrabar import leave, meet_bracket, nearer_stop
 from envs.observation import observe_lane
-from envs.prefetch import prefetch_row
+from envs.prefetch import prefetch_item, prefetch_row
 from envs.resting import meet_limit, move_stop, place_limit
 from envs.risk import allowed_target, begin_bar, end_bar
 from features.brackets import bracket_exit
@@ -71,14 +71,36 @@ def step_lanes(
 
     No lane may stand at the market's last row.
     """
+    return step_inlined(account, clock, trades, prices, calendar, finer, features, terms, orders, observations)
+
+
+@inlined
+def step_inlined(
+    account: np.ndarray,
+    clock: np.ndarray,
+    trades: np.ndarray,
+    prices: np.ndarray,
+    calendar: np.ndarray,
+    finer: np.ndarray,
+    features: np.ndarray,
+    terms: np.ndarray,
+    orders: np.ndarray,
+    observations: np.ndarray,
+) -> int:
+    """`step_lanes`, for compiled callers that step in a loop: a call costs 40 ns, most of a quiet bar of one lane."""
     ended = 0
     count = orders.shape[0]
+    unguarded = terms[T.RISK] == 0.0
     for i in range(count):
         if i + _LOOK_AHEAD < count:
-            prefetch_row(prices, clock[lanes.ROW, i + _LOOK_AHEAD] + 1)
+            coming = np.uint64(clock[lanes.ROW, i + _LOOK_AHEAD] + 1)
+            prefetch_item(prices, coming, OPEN)
+            prefetch_item(prices, coming, TRADABLE)
         if clock[lanes.PHASE, i] == lanes.FRESH:
             clock[lanes.TERMINATED, i] = 0
             clock[lanes.TRUNCATED, i] = 0
+        elif unguarded and _stays_flat(i, orders[i], account):
+            ended += _pass_bar(i, account, clock)
         elif move_lane(i, account, clock, prices, calendar, finer, terms, orders[i], trades):
             ended += 1
     measure_bar(count, account, clock, prices, terms)
@@ -89,6 +111,25 @@ def step_lanes(
             prefetch_row(features, coming)
         observe_lane(i, account, clock, prices, features, terms, observations[i])
     return ended
+
+
+@inlined
+def _stays_flat(i: int, order: np.ndarray, account: np.ndarray) -> bool:
+    """Whether lane i holds nothing, has nothing resting and wants nothing: then a bar can do nothing to its account."""
+    idle = account[lanes.QTY, i] == 0.0 and account[lanes.LIMIT_PRICE, i] == 0.0
+    return idle and not abs(order[0]) > 0.0  # NaN wants what is held
+
+
+@inlined
+def _pass_bar(i: int, account: np.ndarray, clock: np.ndarray) -> bool:
+    """`move_lane` where `_stays_flat` (and no breaker watches), which takes a fifth of its time."""
+    bar = clock[lanes.ROW, i] + 1
+    finished = bar >= clock[lanes.LAST_ROW, i]
+    account[lanes.REWARD, i] = account[lanes.EQUITY, i]
+    clock[lanes.ROW, i] = bar
+    clock[lanes.TERMINATED, i] = 0
+    clock[lanes.TRUNCATED, i] = finished
+    return finished
 
 
 @inlined
@@ -232,7 +273,7 @@ def replay_orders(
     `unwatched` is an empty float32 (0, C + A): a replay looks at no observations.
     """
     for step in range(orders.shape[0]):
-        step_lanes(account, clock, trades, prices, calendar, finer, features, terms, orders[step], unwatched)
+        step_inlined(account, clock, trades, prices, calendar, finer, features, terms, orders[step], unwatched)
         for i in range(equity.shape[1]):
             equity[step, i] = account[lanes.EQUITY, i]
             position[step, i] = account[lanes.QTY, i]

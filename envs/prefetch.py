@@ -33,6 +33,12 @@ def _prefetch(_typing_context: Any, array: Any, row: Any, column: Any) -> Any:
 
 
 @inlined
+def prefetch_item(array: np.ndarray, row: int, column: int) -> None:
+    """Ask for the cache line of array[row, column], which need not exist."""
+    _prefetch(array, row, column)  # type: ignore[call-arg]  # numba passes the context itself
+
+
+@inlined
 def prefetch_row(array: np.ndarray, row: int) -> None:
     """Ask for the cache lines of one row of a C-contiguous (T, C) array, T being allowed to end before `row`."""
     per_line = CACHE_LINE_BYTES // array.itemsize
