@@ -68,6 +68,20 @@ class StreamingMembers:
         p_up = self._said[:, : self._horizons].T[None]
         return FoldForecast(p_up.copy(), self._said[:, self._horizons :].reshape(1, -1))
 
+    def predict(self, X: NDArray[np.float64], segments: NDArray[np.int64], lo: int) -> FoldForecast:
+        """`TrainedFold.predict` of the rows from `lo` on, for who asks about every row once and in order.
+
+        X (T, F), unscaled; segments int64 (K, 2), contiguous stretches: a row that begins one starts the streams anew.
+        """
+        starts = set(segments[:, 0].tolist())
+        said = []
+        for number in range(lo, len(X)):
+            if number in starts:
+                self.reset()
+            said.append(self.advance(X[number]))
+            self.prepare()
+        return FoldForecast(*(np.concatenate(parts) for parts in zip(*said, strict=True)))
+
     def prepare(self) -> None:
         """Do between two rows what does not wait for the next one."""
         for stream in self.streams.values():

@@ -62,6 +62,22 @@ def test_a_stream_of_rows_is_research(backend: Backend) -> None:
         assert np.isfinite(expected[-1]).all()
 
 
+def test_asked_as_a_fold_is_asked_a_window_at_a_time() -> None:
+    """Row numbers of a caller that keeps the last rows only: a stretch that is cut off in front is no new stretch."""
+    X, scaler = feature_rows()
+    members, kept, said = StreamingMembers(MODELS, SETTINGS, scaler), 40, []
+    for number in range(len(X)):
+        first = max(0, number + 1 - kept)
+        gap = GAP - first
+        window = X[first : number + 1]
+        whole = np.array([[0, len(window)]])
+        cut = np.array([[0, gap], [gap, len(window)]])
+        said.append(members.predict(window, cut if 0 < gap < len(window) else whole, len(window) - 1).p_up)
+    live, wanted = np.concatenate(said), research(X, scaler).p_up
+    np.testing.assert_array_equal(np.isnan(live), np.isnan(wanted))
+    assert np.nanmax(np.abs(live - wanted)) <= TOLERANCE
+
+
 def test_rows_are_scaled_to_the_bit() -> None:
     X, scaler = feature_rows()
     members = StreamingMembers(MODELS, SETTINGS, scaler)
