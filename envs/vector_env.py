@@ -22,7 +22,7 @@ from envs.masks import action_masks
 from envs.observation import observation_columns, observation_space
 
 
-class _Block:
+class Block:
     """The lanes of one market: every M-th lane of the env, as a slice."""
 
     def __init__(
@@ -87,7 +87,7 @@ class ScalpingVectorEnv(VectorEnv):
         self._shape = (num_envs, len(observation_columns(self.markets[0])))
         self._seeded = False
         self._blocks = [
-            _Block(self.batch_type, item, self.config, slice(m, None, count), num_envs, self._shape[1])
+            Block(self.batch_type, item, self.config, slice(m, None, count), num_envs, self._shape[1])
             for m, item in enumerate(self.markets)
         ]
 
@@ -102,9 +102,8 @@ class ScalpingVectorEnv(VectorEnv):
         observations = np.empty(self._shape, dtype=np.float32)
         starts = np.empty(self.num_envs, dtype=np.int64)
         capital = np.empty(self.num_envs)
+        self._seed_lanes(key)
         for block in self._blocks:
-            if key is not None:
-                block.starter.seed(key)
             block.starter.start(np.ones(len(block.orders), dtype=bool), options)
             block.ended = block.batch.step(block.orders, block.observations)
             observations[block.lanes] = block.observations
@@ -155,6 +154,12 @@ class ScalpingVectorEnv(VectorEnv):
         if any(block.ended for block in self._blocks):
             return self._episode_infos(terminated | truncated)
         return {}
+
+    def _seed_lanes(self, key: int | None) -> None:
+        """Give the lanes' streams their first states by `key`; None lets them run on."""
+        if key is not None:
+            for block in self._blocks:
+                block.starter.seed(key)
 
     def action_masks(self) -> np.ndarray:
         """bool (N, A): which actions can do anything, see `envs.masks.action_masks`."""
