@@ -78,11 +78,11 @@ def decompose(p_up: np.ndarray, up: np.ndarray) -> tuple[Decomposition, Decompos
     fitted = np.asarray(isotonic_regression(y).x)
     base = np.full_like(p, y.mean())
 
-    def parts(scores: tuple[float, float, float]) -> Decomposition:
+    def parts(scores: list[float]) -> Decomposition:
         said, recalibrated, ignorant = scores
         return Decomposition(said, said - recalibrated, ignorant - recalibrated, ignorant)
 
     forecasts = (p, fitted, base)
-    brier = tuple(float(np.mean((f - y) ** 2)) for f in forecasts)
-    log_loss = tuple(-float(np.mean(xlogy(y, f) + xlogy(1 - y, 1 - f))) for f in forecasts)
+    brier = [float(np.mean((f - y) ** 2)) for f in forecasts]
+    log_loss = [-float(np.mean(xlogy(y, f) + xlogy(1 - y, 1 - f))) for f in forecasts]
     return parts(brier), parts(log_loss)
