@@ -24,6 +24,14 @@ def first_streams(key: int, numbers: np.ndarray) -> np.ndarray:
     return bits ^ (bits >> _S31)
 
 
+def next_randoms(streams: np.ndarray) -> np.ndarray:
+    """The next number of each of the streams uint64 (N,), float64 (N,) as `next_random` draws them; advances them."""
+    streams += _GOLDEN
+    bits = (streams ^ (streams >> _S30)) * _MIX_1
+    bits = (bits ^ (bits >> _S27)) * _MIX_2
+    return ((bits ^ (bits >> _S31)) >> _S11) * 2.0**-53
+
+
 @inlined
 def next_random(streams: np.ndarray, i: int) -> float:
     """The next number of lane i's stream, uniform in [0, 1) with 53 bits; advances the stream."""

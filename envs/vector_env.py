@@ -29,7 +29,7 @@ class Block:
         self, open_batch: type[LaneBatch], market: Market, config: MarketConfig, lanes: slice, num_envs: int, width: int
     ) -> None:
         numbers = np.arange(num_envs)[lanes]
-        self.lanes = lanes
+        self.lanes: slice | np.ndarray = lanes
         self.batch = open_batch(market, config, len(numbers))
         self.starter = EpisodeStarter(market, config, self.batch.state, numbers)
         self.orders = np.zeros((len(numbers), ORDER_WIDTH))
