@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
 from pathlib import Path
+
+import torch
 
 from data_pipeline.errors import InputError
 from supervised.base import CausalModel
@@ -34,10 +37,15 @@ def open_stream(model: CausalModel, backend: Backend = "auto", device: str = "cp
     if chosen == "compiled":
         return CompiledStream(model)
     if chosen == "torch":
-        return TorchStream(model.to(resolve_device(device)))
+        return TorchStream(_on(model, resolve_device(device)))
     if chosen == "onnx":
         return OnnxStream(_graph(model), resolve_device(device).type)
     return open_openvino(_graph(model))
+
+
+def _on(model: CausalModel, device: torch.device) -> CausalModel:
+    """The model itself where it is on the device, else a copy there."""
+    return model if model.head.weight.device == device else copy.deepcopy(model).to(device)
 
 
 def _graph(model: CausalModel) -> bytes:
