@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-BLOCK_ROWS = 65_536  # of a matrix that may lie on disk: what is computed on the way stays small
+BLOCK_ROWS = 8_192  # of a matrix that may lie on disk: what is computed on the way stays small
 
 
 def row_blocks(rows: int) -> Iterator[slice]:

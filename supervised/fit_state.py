@@ -64,9 +64,12 @@ class FitState:
         cls, model: nn.Module, config: TrainConfig, steps: int, grad_scaler: torch.amp.GradScaler, device: torch.device
     ) -> FitState:
         """Of a fit of at most `steps` steps, before the first."""
+        warmup = WARMUP_FRACTION
+        if math.isclose(steps * warmup, 1.0):
+            warmup += 0.01  # a rise that ends at the very first step is a division by zero in torch
         optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, config.learning_rate, total_steps=steps, pct_start=WARMUP_FRACTION
+            optimizer, config.learning_rate, total_steps=steps, pct_start=warmup
         )
         averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.average_decay))
         sums = torch.zeros(2, 3, device=device)

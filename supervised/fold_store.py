@@ -151,6 +151,21 @@ def load_fold(out_dir: Path, number: int, *, device: str = "cpu") -> TrainedFold
         ) from error
 
 
+def last_fold(folder: Path) -> TrainedFold:
+    """The newest models of a finished walk-forward run. Raises InputError when it is not finished."""
+    numbers = [int(name.name.removeprefix("fold_")) for name in folder.glob("fold_*")]
+    if not numbers:
+        raise InputError("there are no trained models", where=str(folder), remedy="finish the run with --resume")
+    fold = load_fold(folder, max(numbers))
+    if fold.fold.number + 1 < fold.config.folds:
+        raise InputError(
+            f"only {fold.fold.number + 1} of {fold.config.folds} folds are trained",
+            where=str(folder),
+            remedy="finish the run with --resume",
+        )
+    return fold
+
+
 def config_from_dict(values: dict[str, Any]) -> WalkForwardConfig:
     """Back from `dataclasses.asdict` through JSON."""
     return WalkForwardConfig(

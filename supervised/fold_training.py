@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -93,6 +94,8 @@ class Conduct:
         scratch = self.scratch(fold)
         if scratch is not None:
             shutil.rmtree(scratch, ignore_errors=True)
+            with suppress(OSError):  # of another fold, or gone with one
+                scratch.parent.rmdir()
 
 
 def train_fold(
@@ -151,7 +154,7 @@ def train_fold(
         fold = folds.get(name, replace(next(iter(folds.values())), start=0, stop=0))
         times = markets[name].open_time_ms[fold.start : fold.stop] if name in markets else np.empty(0, dtype=np.int64)
         said = FoldForecast.of(forecasts.get(name, [nothing] * len(members)), len(config.horizons))
-        predictions = _predictions(said, times, config, config_hash, cut)
+        predictions = fold_predictions(said, times, config, config_hash, cut)
         done[name] = TrainedFold(fold, config, feature_names, scaler, members, history, predictions)
     return done
 
@@ -208,12 +211,12 @@ def _last_label_ms(data: Dataset, fold: Fold) -> int:
     return latest
 
 
-def _predictions(
+def fold_predictions(
     said: FoldForecast, open_time_ms: np.ndarray, config: WalkForwardConfig, config_hash: str, cut_ms: int
 ) -> Predictions:
-    """Of a fold's rows, as fold 0 of one."""
+    """Of a fold's rows, as fold 0 of one; raises LeakError for a row at or before `cut_ms`."""
     return Predictions(
-        values=said.p_up.reshape(len(open_time_ms), -1),
+        values=said.p_up.reshape(len(open_time_ms), said.p_up.shape[1] * said.p_up.shape[2]),
         columns=column_names("p_up", config.horizons, tuple(model.kind for model in config.models)),
         fold=np.zeros(len(open_time_ms), dtype=np.int16),
         train_cut_ms=np.array([cut_ms], dtype=np.int64),

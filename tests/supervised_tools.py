@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from supervised.base import CausalModel
 from supervised.chunk_set import ChunkSet, LabelledRows, labelled_chunks
 from supervised.config import ModelConfig, TrainConfig
+from supervised.fit_state import FitState
 from supervised.models import build_model
 from supervised.outputs import Bracket, OutputLayout
+from supervised.scores import Score
 
 ROWS, FEATURES, CONTEXT = 1500, 4, 5
 LAYOUT = OutputLayout((1,), (Bracket(10.0, 10.0, 5),))
@@ -55,3 +59,20 @@ def chunk_sets(
         )
 
     return chunks("training", 0, 1000), chunks("validation", 1000, ROWS)
+
+
+class Signal:
+    """Looks on at a fit, and sends its process a signal at one step; with a marker file, only the first time."""
+
+    def __init__(self, number: int, step: int, marker: Path | None = None) -> None:
+        self.number, self.at, self.marker = number, step, marker
+
+    def begin(self, state: FitState, steps: int, labels: float) -> None: ...
+
+    def step(self, state: FitState, loss: torch.Tensor) -> None:
+        if state.step == self.at and (self.marker is None or not self.marker.exists()):
+            if self.marker is not None:
+                self.marker.touch()
+            os.kill(os.getpid(), self.number)
+
+    def epoch(self, state: FitState, score: Score) -> None: ...

@@ -15,27 +15,12 @@ from typing import Any
 
 import torch
 
-from supervised.fit_state import FileCheckpoint, FitState, copy_state
+from supervised.fit_state import FileCheckpoint, copy_state
 from supervised.symbols import SymbolModel
 from supervised.training import Trained, fit
-from tests.supervised_tools import TRAIN, chunk_sets, small_model
+from tests.supervised_tools import TRAIN, Signal, chunk_sets, small_model
 
 EVERY, SEED = 4, 7
-
-
-class Signal:
-    """Sends this process a signal at one step."""
-
-    def __init__(self, number: int, step: int) -> None:
-        self.number, self.at = number, step
-
-    def begin(self, state: FitState, steps: int, labels: float) -> None: ...
-
-    def step(self, state: FitState, loss: torch.Tensor) -> None:
-        if state.step == self.at:
-            os.kill(os.getpid(), self.number)
-
-    def epoch(self, state: FitState, score: Any) -> None: ...
 
 
 def plain() -> Trained:

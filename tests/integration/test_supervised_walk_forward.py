@@ -164,7 +164,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(finished: tuple[Predictions, Pat
     assert same(found, finished[0])
     assert load_ensemble(tmp_path, CONFIG).to_dict() == load_ensemble(finished[1], CONFIG).to_dict()
     assert not (tmp_path / ".fold_1.tmp").exists()
-    assert not [*(tmp_path / "unfinished").iterdir()]
+    assert not (tmp_path / "unfinished").exists()
 
 
 def test_a_folder_of_other_data_or_settings_is_refused(finished: tuple[Predictions, Path]) -> None:

@@ -107,3 +107,26 @@ def test_saving_keeps_every_bit(values: list[float], clip: float) -> None:
 def test_damaged_scalers_are_refused(damaged: dict) -> None:
     with pytest.raises(InputError, match="saved scaler"):
         Scaler.from_dict(damaged)
+
+
+@pytest.mark.parametrize("sizes", [[1000], [61, 1, 400, 538], [10] * 100])
+def test_blocks_give_what_all_rows_give_at_once(X: np.ndarray, sizes: list[int]) -> None:
+    X = np.c_[X, np.full(len(X), 0.1), np.random.default_rng(1).normal(size=len(X))]
+    X[200:500, 4] = np.nan  # whole blocks without a value
+    whole = Scaler.fit(X, slice(0, 1000))
+    found = Scaler.fit_blocks(np.split(X, np.cumsum(sizes)[:-1]))
+    np.testing.assert_allclose(found.mean, whole.mean, rtol=1e-12)
+    np.testing.assert_allclose(found.std, whole.std, rtol=1e-8)
+    assert (found.mean[3], found.std[3]) == (0.1, 0.0)
+
+
+def test_blocks_without_rows_or_with_strange_ones_are_refused(X: np.ndarray) -> None:
+    with pytest.raises(InputError, match="no training rows"):
+        Scaler.fit_blocks([])
+    with pytest.raises(InputError, match="column 0: no training row has a value"):
+        Scaler.fit_blocks([np.c_[X[:61, :1], np.ones(61)]])
+    X[100, 2] = np.inf
+    with pytest.raises(InputError, match="column 2: a training row is infinite"):
+        Scaler.fit_blocks([X[:50], X[50:]])
+    with pytest.raises(InputError, match="clip 0"):
+        Scaler.fit_blocks([X], clip=0.0)
