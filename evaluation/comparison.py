@@ -25,6 +25,7 @@ from evaluation.forecasts import (
 )
 from evaluation.intervals import Interval
 from evaluation.stepdown import stepdown_p_values
+from supervised.calibration import Decomposition, decompose
 from supervised.diebold_mariano import LEAST_ROWS, Significance, block_means, diebold_mariano, long_run_variance
 
 Floats = NDArray[np.float64]
@@ -51,6 +52,8 @@ class Score:
     """Pesaran-Timmermann on the rows whose labels do not overlap."""
     log_loss: Interval
     """Mean, in nats."""
+    parts: Decomposition
+    """Of the log-loss on the rows whose labels do not overlap."""
     calibration_error: float
     calibration: CalibrationCurve
     """On the rows whose labels do not overlap."""
@@ -199,6 +202,7 @@ def _score(name: str, label: str, p: Floats, up: Bools, losses: Floats, free: Bo
         accuracy=Interval(ends.value, max(ends.low, 0.0), min(ends.high, 1.0), ends.n),
         timing=pesaran_timmermann(up[free], p[free] > 0.5),
         log_loss=mean_interval(losses, overlap),
+        parts=decompose(p[free], up[free])[1],
         calibration_error=expected_calibration_error(curve),
         calibration=curve,
     )

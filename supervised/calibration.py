@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,8 +72,11 @@ def decompose(p_up: np.ndarray, up: np.ndarray) -> tuple[Decomposition, Decompos
     p_up: float (N,) in (0, 1). up: bool (N,). The recalibrated forecast is the isotonic regression of what happened on
     the forecast: no bins to choose, and every part is at least zero (Dimitriadis, Gneiting & Jordan 2021, PNAS 118,
     "CORP"). With N small the isotonic fit follows the noise: forecasts that are calibrated show a miscalibration, and
-    forecasts that are noise a discrimination, of about (ln N) / N nats.
+    forecasts that are noise a discrimination, of about (ln N) / N nats. Every part is NaN when N is 0.
     """
+    if len(p_up) == 0:
+        nothing = Decomposition(math.nan, math.nan, math.nan, math.nan)
+        return nothing, nothing
     order = np.lexsort((-up.astype(np.float64), p_up))  # ties of a forecast end in one level of the regression
     p, y = p_up[order].astype(np.float64), up[order].astype(np.float64)
     fitted = np.asarray(isotonic_regression(y).x)

@@ -64,6 +64,11 @@ def test_overconfidence_is_miscalibration_and_nothing_else() -> None:
         assert boastful.uncertainty == honest.uncertainty
 
 
+def test_of_no_rows_nothing_is_known() -> None:
+    brier, log_loss = decompose(np.empty(0), np.empty(0, dtype=bool))
+    assert np.isnan([brier.score, log_loss.miscalibration]).all()
+
+
 def test_a_constant_tells_nothing_apart() -> None:
     _, up = draws(1_000)
     for found in decompose(np.full(1_000, 0.7), up):
