@@ -71,8 +71,8 @@ def decompose(p_up: np.ndarray, up: np.ndarray) -> tuple[Decomposition, Decompos
 
     p_up: float (N,) in (0, 1). up: bool (N,). The recalibrated forecast is the isotonic regression of what happened on
     the forecast: no bins to choose, and every part is at least zero (Dimitriadis, Gneiting & Jordan 2021, PNAS 118,
-    "CORP"). With N small the isotonic fit follows the noise: forecasts that are calibrated show a miscalibration, and
-    forecasts that are noise a discrimination, of about (ln N) / N nats. Every part is NaN when N is 0.
+    "CORP"). The isotonic fit follows the noise too: calibrated forecasts show a miscalibration of up to N^(-2/3) nats,
+    and forecasts that are noise a discrimination of about (ln N) / 2N. Every part is NaN when N is 0.
     """
     if len(p_up) == 0:
         nothing = Decomposition(math.nan, math.nan, math.nan, math.nan)
