@@ -90,31 +90,46 @@ def own_fills(market: BookMarket, orders: list[tuple[int, int, float]], queue: Q
     return done
 
 
-def peer_fills(market: BookMarket, orders: list[tuple[int, int, float]], queue: str, python: Path) -> list[Fill]:
-    """The fill of each order, by hftbacktest."""
-    decided = np.array([(market.open_time_ms[row] + STEP_MS) * 1_000_000 for row, _, _ in orders], dtype=np.int64)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "events.npz"
-        np.savez(
-            path,
-            event_time_ns=market.event_time_ns,
-            events=market.events,
-            books=market.books,
-            submit_ns=decided,
-            cancel_ns=decided + LIMIT_STEPS * STEP_MS * 1_000_000,
-            side=np.array([side for _, side, _ in orders]),
-            price=prices_of(market, orders),
-            latency_ns=LATENCY_MS * 1_000_000,
-            tick=market.instrument.tick_size,
-            lot=market.instrument.lot_step,
-        )
-        script = Path(__file__).with_name("hftbacktest_runs.py")
-        done = subprocess.run([str(python), str(script), str(path), queue], check=True, stdout=subprocess.PIPE)
+def write_events(market: BookMarket, orders: list[tuple[int, int, float]], path: Path) -> None:
+    """Events and orders for `hftbacktest_runs`."""
+    decided = decided_ns(market, orders)
+    np.savez(
+        path,
+        event_time_ns=market.event_time_ns,
+        events=market.events,
+        books=market.books,
+        submit_ns=decided,
+        cancel_ns=decided + LIMIT_STEPS * STEP_MS * 1_000_000,
+        side=np.array([side for _, side, _ in orders]),
+        price=prices_of(market, orders),
+        latency_ns=LATENCY_MS * 1_000_000,
+        tick=market.instrument.tick_size,
+        lot=market.instrument.lot_step,
+    )
+
+
+def decided_ns(market: BookMarket, orders: list[tuple[int, int, float]]) -> np.ndarray:
+    """When each order is decided on, exchange clock: int64 (N,)."""
+    return np.array([(market.open_time_ms[row] + STEP_MS) * 1_000_000 for row, _, _ in orders], dtype=np.int64)
+
+
+def as_fills(rows: list[list[float]], market: BookMarket, orders: list[tuple[int, int, float]]) -> list[Fill]:
+    """What `hftbacktest_runs.fills` says, in ms and ticks."""
     per_unit = round(1.0 / market.instrument.tick_size)
     return [
-        (filled, (time - start) // 1_000_000 if filled else 0, round(price * per_unit))
-        for (filled, time, price), start in zip(json.loads(done.stdout), decided.tolist(), strict=True)
+        (int(filled), (int(time) - start) // 1_000_000 if filled else 0, round(price * per_unit))
+        for (filled, time, price), start in zip(rows, decided_ns(market, orders).tolist(), strict=True)
     ]
+
+
+def peer_fills(market: BookMarket, orders: list[tuple[int, int, float]], queue: str, python: Path) -> list[Fill]:
+    """The fill of each order, by hftbacktest."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "events.npz"
+        write_events(market, orders, path)
+        script = Path(__file__).with_name("hftbacktest_runs.py")
+        done = subprocess.run([str(python), str(script), str(path), queue], check=True, stdout=subprocess.PIPE)
+    return as_fills(json.loads(done.stdout), market, orders)
 
 
 @dataclass(frozen=True)

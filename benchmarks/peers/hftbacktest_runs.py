@@ -10,6 +10,8 @@ Answers a row [filled, time in ns, price] for each order.
 
 import json
 import sys
+import time
+from functools import cache
 
 import hftbacktest as hft
 import numpy as np
@@ -27,9 +29,9 @@ def feed(event_time: np.ndarray, events: np.ndarray, books: np.ndarray) -> np.nd
     both = hft.EXCH_EVENT | hft.LOCAL_EVENT
     rows: list[tuple[int, int, float, float]] = []
     live: tuple[dict[float, float], dict[float, float]] = ({}, {})
-    for time, (taker, price, size, book) in zip(event_time.tolist(), events.tolist(), strict=True):
+    for at, (taker, price, size, book) in zip(event_time.tolist(), events.tolist(), strict=True):
         if taker:
-            rows.append((both | hft.TRADE_EVENT | (hft.BUY_EVENT if taker > 0 else hft.SELL_EVENT), time, price, size))
+            rows.append((both | hft.TRADE_EVENT | (hft.BUY_EVENT if taker > 0 else hft.SELL_EVENT), at, price, size))
             continue
         removed, put = [], []
         for first, sign, flag in ((0, 1.0, hft.BUY_EVENT), (2 * LEVELS, -1.0, hft.SELL_EVENT)):
@@ -38,8 +40,8 @@ def feed(event_time: np.ndarray, events: np.ndarray, books: np.ndarray) -> np.nd
             shown = {px: sz for px, sz in side.reshape(-1, 2).tolist() if sz > 0}
             worst = sign * min(sign * px for px in shown)
             gone = [px for px in known if px not in shown and sign * (px - worst) >= 0]
-            removed += [(kind, time, px, 0.0) for px in gone]
-            put += [(kind, time, px, sz) for px, sz in shown.items() if known.get(px) != sz]
+            removed += [(kind, at, px, 0.0) for px in gone]
+            put += [(kind, at, px, sz) for px, sz in shown.items() if known.get(px) != sz]
             for px in gone:
                 del known[px]
             known.update(shown)
@@ -84,22 +86,32 @@ def run(bt, submit, cancel, side, price, lot, late, out):  # type: ignore[no-unt
         out[k, 2] = done.exec_price
 
 
-def main(path: str, queue: str) -> None:
-    given = np.load(path)
-    tick, lot, late = (given[name].item() for name in ("tick", "lot", "latency_ns"))
-    events = feed(given["event_time_ns"], given["events"], given["books"])  # must outlive the backtest
+@cache
+def given(path: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """What the file holds, and its events as hftbacktest's, which must outlive a backtest."""
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files}
+    return arrays, feed(arrays["event_time_ns"], arrays["events"], arrays["books"])
+
+
+def fills(path: str, queue: str) -> dict[str, object]:
+    """`rows` [filled, time in ns, price] for each order, and the processor `seconds` that the events took."""
+    orders, events = given(path)
+    tick, lot, late = (orders[name].item() for name in ("tick", "lot", "latency_ns"))
     asset = hft.BacktestAsset().data(events)
     asset = asset.linear_asset(1.0).constant_order_latency(late, 0).no_partial_fill_exchange()
     asset = asset.risk_adverse_queue_model() if queue == "risk_averse" else asset.power_prob_queue_model(1.0)
     asset = asset.trading_value_fee_model(0.0, 0.0).tick_size(tick).lot_size(lot)
     bt = hft.HashMapMarketDepthBacktest([asset])
-    submit = given["submit_ns"]
+    submit = orders["submit_ns"]
     out = np.zeros((len(submit), 3))
-    run(bt, submit, given["cancel_ns"], given["side"], given["price"], lot, late, out)
+    begun = time.process_time()
+    run(bt, submit, orders["cancel_ns"], orders["side"], orders["price"], lot, late, out)
+    seconds = time.process_time() - begun
     bt.close()
     rows = [[int(done), int(since) + int(submit[0]), price] if done else [0, 0, 0.0] for done, since, price in out]
-    json.dump(rows, sys.stdout)
+    return {"rows": rows, "seconds": seconds}
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    json.dump(fills(*sys.argv[1:])["rows"], sys.stdout)
