@@ -10,6 +10,7 @@ import tyro
 
 from data_pipeline.errors import InputError
 from envs.config import RiskLimits
+from supervised.online.config import LearningConfig
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,10 @@ class PaperConfig:
     resume: bool = False
     """Go on with the session in --out: bars that it has seen are skipped."""
     limits: Annotated[SessionLimits, tyro.conf.arg(name="")] = field(default_factory=SessionLimits)
+    learn: bool = False
+    """Let the models learn on from every label once it is known. A resumed session does as it was started."""
+    learning: LearningConfig = field(default_factory=LearningConfig)
+    """How, with --learn."""
     rearm: str | None = None
     """Lift a halt, with --resume: who you are and why, for OUT/risk.jsonl. Refused while the kill switch is pulled."""
 
@@ -77,6 +82,8 @@ class PaperConfig:
             value = getattr(self, name)
             if value is not None and not 0.0 < value < float("inf"):
                 raise InputError(f"--{name} {value} cannot be used", remedy="give a number above 0")
+        if self.learn and self.resume:
+            raise InputError("--learn cannot be given with --resume", remedy="leave it out, or start anew with --out")
         if self.limits.stale_after_s is not None and not self.limits.stale_after_s > 0.0:
             raise InputError(f"--stale-after-s {self.limits.stale_after_s} is not above 0", remedy="inf: never")
         if self.rearm is not None and not (self.resume and self.rearm.strip()):

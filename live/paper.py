@@ -43,7 +43,8 @@ def paper_trade(config: PaperConfig, console: Console | None = None) -> int:
     kill = KillSwitch(out, bus)
     if resumed and config.rearm is not None:
         _rearm(resumed, kill, config.rearm)
-    folder = resumed or SessionFolder.start(out, PaperSession(run, config.capital, config.limits))
+    learning = config.learning if config.learn else None
+    folder = resumed or SessionFolder.start(out, PaperSession(run, config.capital, config.limits, learning))
     session = folder.session
     if config.limits != SessionLimits():
         folder.log_risk("limits", limits={name: value for name, value in asdict(session.limits).items() if value})
@@ -60,6 +61,7 @@ def paper_trade(config: PaperConfig, console: Console | None = None) -> int:
 
             run_session(folder, feed, stop=stop, killed=lambda: kill.pulled_by() is not None, bus=bus, show=show)
         folder.close(summary())
+        session.predictor.members.close()
         console.print(summary_table(summary()))
         if stop():
             console.print(f"stopped; the same command with --resume goes on  {out}", highlight=False)

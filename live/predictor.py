@@ -1,12 +1,10 @@
 """Predictions for the newest bar: the fold's models on the rows at hand, mixed by an ensemble that goes on learning.
 
-Nothing is computed here that research computes elsewhere: models, scaling and minimum context are `TrainedFold`'s, a
-label and the row at which it is known are `features.labels`', losses and weights are `supervised.ensemble`'s.
+Nothing is computed here that research computes elsewhere: models, scaling, minimum context and learning are
+`supervised.online.fold`'s, a label and the row at which it is known are `features.labels`'.
 """
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,26 +12,28 @@ from numpy.typing import NDArray
 from data_pipeline.schema import segments
 from features.labels import fixed_horizon
 from live.feed import ClosedBar, bar_block
-from supervised.ensemble import Hedge, log_losses
 from supervised.fold_store import TrainedFold
+from supervised.meta import Ensemble
+from supervised.online.arrays import part, prefixed
+from supervised.online.config import LearningConfig
+from supervised.online.fold import OnlineFold
+from supervised.online.pending import KnownLabel
 
 
 class RollingPredictor:
     """Holds as many rows as the models look back on, or a label takes to become known, whichever is longer."""
 
-    def __init__(self, fold: TrainedFold, hedge: Hedge, interval_ms: int) -> None:
-        one_row = replace(fold.config.train, chunk=1, batch=1, threads=1)  # one row: a second thread only waits
-        self._fold = replace(fold, config=replace(fold.config, train=one_row))
+    def __init__(
+        self, fold: TrainedFold, ensemble: Ensemble, interval_ms: int, learning: LearningConfig | None = None
+    ) -> None:
+        """`learning`: how the models learn on; None leaves them as they were trained."""
+        self.members = OnlineFold(fold, ensemble, learning)
         self._interval_ms = interval_ms
-        self.hedge = replace(hedge, log_weights=hedge.log_weights.copy())
-        context = max(model.receptive_field for model in fold.models.values())
-        least = max(settings.min_context for settings in fold.config.models) + 1
-        self._window = max(context, least, max(hedge.horizons) + 2)
-        width, members = len(fold.feature_names), len(hedge.members)
+        self._horizons = fold.config.horizons
+        self._window = max(self.members.context + 1, max(self._horizons) + 2)
         self._times = np.empty(0, dtype=np.int64)
         self._bars = np.empty((0, 9))
-        self._features = np.empty((0, width))
-        self._said = np.empty((0, len(hedge.horizons), members), dtype=np.float32)
+        self._features = np.empty((0, len(fold.feature_names)))
 
     def update(self, bar: ClosedBar, features: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Take in a bar and its feature row (F,); return P(up) float32 (K,) in the order of `Predictions.columns`, and
@@ -46,37 +46,27 @@ class RollingPredictor:
         self._bars = np.concatenate([self._bars[keep], bar.row()[None]])
         self._features = np.concatenate([self._features[keep], features[None]])
         stretches = segments(self._times, self._interval_ms)
-        said = self._fold.predict(self._features, stretches, len(self._times) - 1)
-        self._said = np.concatenate([self._said[keep], said.p_up])
-        self.hedge.advance(self._new_losses())
-        mixture = self.hedge.combine(said.p_up[0])
-        return np.concatenate([said.p_up[0].reshape(-1), mixture]).astype(np.float32), said.further[0]
+        said = self.members.step(self._features, stretches, [self._known()])
+        return np.concatenate([said.serving[0].reshape(-1), said.mixture[0]]).astype(np.float32), said.further[0]
 
-    def _new_losses(self) -> NDArray[np.float64]:
-        """Losses (H, M) of the labels that the newest bar has made known; 0 where it has made none."""
-        y = np.full(len(self.hedge.horizons), np.nan)
-        p = np.full(self._said.shape[1:], np.nan, dtype=np.float32)
-        for column, horizon in enumerate(self.hedge.horizons):
+    def _known(self) -> list[KnownLabel]:
+        """The labels that the newest bar has made known."""
+        now, labels = self.members.row + 1, []
+        for column, horizon in enumerate(self._horizons):
             span = horizon + 2  # from the row decided on to the open that ends its label
             if len(self._times) < span:
                 continue
-            labels = fixed_horizon(bar_block(self._times[-span:], self._bars[-span:]), horizon, self._interval_ms)
-            if labels.valid[0]:
-                y[column] = labels.values[0]
-                p[column] = self._said[-span, column]
-        return log_losses(p, y)
+            found = fixed_horizon(bar_block(self._times[-span:], self._bars[-span:]), horizon, self._interval_ms)
+            if found.valid[0]:
+                labels.append(KnownLabel(now - span + 1, column, float(found.values[0]), now))
+        return labels
 
     def state(self) -> dict[str, np.ndarray]:
         """Everything that changes, as arrays."""
-        return {
-            "times": self._times,
-            "bars": self._bars,
-            "features": self._features,
-            "said": self._said,
-            "log_weights": self.hedge.log_weights,
-        }
+        own = {"times": self._times, "bars": self._bars, "features": self._features}
+        return own | prefixed("members", self.members.state())
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
-        """Go on from `state`."""
+        """Go on from `state` of the same fold and settings. Raises KeyError when a part is missing."""
         self._times, self._bars, self._features = state["times"], state["bars"], state["features"]
-        self._said, self.hedge.log_weights = state["said"], state["log_weights"]
+        self.members.restore(part(state, "members"))

@@ -6,7 +6,6 @@ compiled market. A decision made at the close of a bar is filled in the next one
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,8 +26,10 @@ from live.feed import ClosedBar
 from live.predictor import RollingPredictor
 from live.trained_run import TrainedRun
 from supervised.observation import observation_rows
+from supervised.online.arrays import json_array, json_value, part, prefixed
+from supervised.online.config import LearningConfig, learning_from_dict
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +99,15 @@ class Counts:
 class PaperSession:
     """Trades one symbol with one policy; `on_bar` is all there is to it."""
 
-    def __init__(self, run: TrainedRun, capital: float | None = None, limits: SessionLimits | None = None) -> None:
+    def __init__(
+        self,
+        run: TrainedRun,
+        capital: float | None = None,
+        limits: SessionLimits | None = None,
+        learning: LearningConfig | None = None,
+    ) -> None:
         """Start with `capital` quote units (None: the rules' own) behind `limits` (None: those it was trained under).
+        `learning`: how the models learn on; None: they stay as they were trained.
 
         Raises InputError when the rules give a range of capital, and for a limit that cannot be met.
         """
@@ -111,11 +119,12 @@ class PaperSession:
         self.run = run
         self.capital = low if capital is None else float(capital)
         self.limits = limits or SessionLimits()
+        self.learning = learning
         self.counts = Counts()
         rules = replace(run.config, risk=self.limits.risk(run.config.risk))
         self.account = PaperAccount(run.instrument, run.columns, rules, run.interval_ms, self.capital)
         self._stream = FeatureStream(run.fold.feature_names, BarParameters(interval_ms=run.interval_ms))
-        self.predictor = RollingPredictor(run.fold, run.hedge, run.interval_ms)
+        self.predictor = RollingPredictor(run.fold, run.ensemble, run.interval_ms, learning)
         self._decoder = ActionDecoder(run.config)
         self._order = np.zeros((1, ORDER_WIDTH))
 
@@ -173,13 +182,13 @@ class PaperSession:
             "identity": self.run.identity,
             "capital": self.capital,
             "limits": asdict(self.limits),
+            "learning": None if self.learning is None else asdict(self.learning),
             "counts": asdict(self.counts),
             "extra": extra or {},
         }
-        arrays = {f"predictor.{name}": array for name, array in self.predictor.state().items()}
-        arrays |= {f"account.{name}": array for name, array in self.account.state().items()}
-        arrays["about"] = _bytes(json.dumps(about).encode())
-        arrays["stream"] = _bytes(self._stream.state_bytes())
+        arrays = prefixed("predictor", self.predictor.state()) | prefixed("account", self.account.state())
+        arrays["about"] = json_array(about)
+        arrays["stream"] = np.frombuffer(self._stream.state_bytes(), dtype=np.uint8)
         arrays["order"] = self._order
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
@@ -197,7 +206,7 @@ class PaperSession:
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
-            about = json.loads(arrays["about"].tobytes())
+            about = json_value(arrays["about"])
             if about["format"] != FORMAT:
                 raise InputError(f"session format {about['format']} is unknown", where=str(path), remedy=remedy)
             for name, value in run.identity.items():
@@ -208,11 +217,12 @@ class PaperSession:
                         remedy=f"{remedy}, or mend --run",
                     )
             saved = SessionLimits(**about["limits"])
-            session = cls(run, about["capital"], limits.over(saved) if limits else saved)
+            learning = None if about["learning"] is None else learning_from_dict(about["learning"])
+            session = cls(run, about["capital"], limits.over(saved) if limits else saved, learning)
             session.counts = Counts(**about["counts"])
             session._stream = FeatureStream.from_state(arrays["stream"].tobytes())
-            session.predictor.restore(_part(arrays, "predictor"))
-            session.account.restore(_part(arrays, "account"))
+            session.predictor.restore(part(arrays, "predictor"))
+            session.account.restore(part(arrays, "account"))
             session._order[:] = arrays["order"]
         except InputError:
             raise
@@ -265,12 +275,3 @@ class PaperSession:
 def _decision(order: NDArray[np.float64]) -> Decision:
     target, *limits = (float(value) for value in order)
     return Decision(target, *(value if np.isfinite(value) else None for value in limits))
-
-
-def _bytes(data: bytes) -> NDArray[np.uint8]:
-    return np.frombuffer(data, dtype=np.uint8)
-
-
-def _part(arrays: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
-    prefix = f"{name}."
-    return {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}

@@ -16,8 +16,8 @@ from envs.market import Market
 from envs.observation import observation_columns
 from envs.policy import Policy
 from features.scaling import Scaler
-from supervised.ensemble import Hedge
-from supervised.fold_store import TrainedFold, further_columns, load_fold
+from supervised.fold_store import TrainedFold, further_columns, last_fold
+from supervised.meta import Ensemble
 from supervised.predictions import column_names
 from supervised.walk_forward import load_ensemble
 
@@ -34,7 +34,7 @@ class TrainedRun:
     """The market's observation columns: features, then P(up), then what else the models say where policies see it."""
     fold: TrainedFold
     """The last fold's models and their scaler."""
-    hedge: Hedge
+    ensemble: Ensemble
     """The ensemble as it stood after the run's last bar."""
     scaler: Scaler
     """Of the observation columns."""
@@ -64,7 +64,7 @@ class TrainedRun:
             *column_names("p_up", horizons, ("ensemble",)),
         )
         seen = (wanted, wanted + further_columns(self.fold.config))
-        if self.columns not in seen or (self.hedge.members, self.hedge.horizons) != (members, horizons):
+        if self.columns not in seen or (self.ensemble.members, self.ensemble.hedge.horizons) != (members, horizons):
             raise InputError(
                 "models and market do not have the same columns",
                 where=f"run, {self.instrument.symbol}",
@@ -82,7 +82,7 @@ def load_run(path: Path, *, symbol: str | None = None, policy: Path | None = Non
     market_folder = _symbol_folder(path, symbol)
     market = Market.load(market_folder)
     predictions = path / PREDICTIONS / market_folder.name
-    fold = _last_fold(predictions)
+    fold = last_fold(predictions)
     policy_path = path / POLICY if policy is None else Path(policy)
     trained = load_policy(policy_path)
     if trained.spec.observation_columns != observation_columns(market):
@@ -97,7 +97,7 @@ def load_run(path: Path, *, symbol: str | None = None, policy: Path | None = Non
         interval_ms=market.interval_ms,
         columns=market.columns,
         fold=fold,
-        hedge=load_ensemble(predictions, fold.config),
+        ensemble=load_ensemble(predictions, fold.config),
         scaler=_load_scaler(market_folder / SCALER),
         policy=trained,
         config=market_rules(trained, str(policy_path)),
@@ -135,20 +135,6 @@ def _symbol_folder(path: Path, symbol: str | None) -> Path:
         what = "the run has several symbols" if symbol is None else f"symbol {symbol!r} is not in the run"
         raise InputError(what, where=str(path), remedy=f"pass --symbol, one of {' '.join(found)}")
     return found[symbol]
-
-
-def _last_fold(folder: Path) -> TrainedFold:
-    numbers = [int(name.name.removeprefix("fold_")) for name in folder.glob("fold_*")]
-    if not numbers:
-        raise InputError("there are no trained models", where=str(folder), remedy="finish the run with --resume")
-    fold = load_fold(folder, max(numbers))
-    if fold.fold.number + 1 < fold.config.folds:
-        raise InputError(
-            f"only {fold.fold.number + 1} of {fold.config.folds} folds are trained",
-            where=str(folder),
-            remedy="finish the run with --resume",
-        )
-    return fold
 
 
 def _load_scaler(path: Path) -> Scaler:

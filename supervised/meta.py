@@ -55,16 +55,28 @@ class Ensemble:
         Returns P(up) float64 (T, H), NaN where any member is, and the weight of each member float64 (T, H, M), its part
         in the gate's opinion included.
         """
+        return self.run_in(probabilities, self.regimes(scaled), y, t1)
+
+    def run_in(
+        self, probabilities: np.ndarray, regimes: np.ndarray, y: np.ndarray, t1: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """`run` for who has no room for all feature rows at once: regimes float64 (T, G) as `regimes` gives them."""
         if self.gate is None:
             return run_ensemble(probabilities, y, t1, self.hedge)
-        gated = self.gate.run(probabilities, regime_of(scaled, self.feature_names), y, t1)
+        gated = self.gate.run(probabilities, regimes, y, t1)
         experts = np.concatenate([probabilities, (gated * probabilities).sum(axis=-1, keepdims=True)], axis=-1)
         mixture, weights = run_ensemble(experts, y, t1, self.hedge)
-        return mixture, weights[..., :-1] + weights[..., -1:] * gated
+        own = weights[..., :-1]
+        ungated = own / own.sum(axis=-1, keepdims=True)  # where the regime is unknown the gate says nothing
+        return mixture, np.where(np.isnan(gated), ungated, own + weights[..., -1:] * gated)
+
+    def regimes(self, scaled: np.ndarray) -> np.ndarray:
+        """Regime features float64 (T, G) of scaled feature rows (T, F)."""
+        return regime_of(scaled, self.feature_names)
 
     def regime(self, scaled: np.ndarray) -> np.ndarray:
         """Regime features float64 (G,) of a scaled feature row (F,): what the gate has to be shown again later."""
-        return regime_of(scaled[None], self.feature_names)[0]
+        return self.regimes(scaled[None])[0]
 
     def experts(self, probabilities: np.ndarray, regime: np.ndarray) -> np.ndarray:
         """P(up) float64 (H, E) of all experts from the members' (H, M): what has to be shown again later."""

@@ -18,11 +18,13 @@ import numpy as np
 
 from data_pipeline.errors import InputError
 from data_pipeline.files import write_json
+from supervised.chunks import row_blocks
 from supervised.config import WalkForwardConfig
 from supervised.dataset import Dataset, joint_fingerprint
-from supervised.ensemble import Hedge, run_ensemble
-from supervised.fold_store import TrainedFold, fold_path, further_columns, load_fold, save_fold
-from supervised.fold_training import Conduct, Progress, names_of, train_fold
+from supervised.fold_store import TrainedFold, fold_path, further_columns, last_fold, load_fold, save_fold
+from supervised.fold_training import NEW_SYMBOL, Conduct, Progress, fold_predictions, names_of, train_fold
+from supervised.meta import Ensemble
+from supervised.outputs import OutputLayout
 from supervised.predictions import Predictions, column_names
 from supervised.splits import Fold, plan_folds
 
@@ -72,7 +74,12 @@ def walk_forward(
     itself. Beside them lie the models for a market not among them (`fold_training.NEW_SYMBOL`). Raises InputError
     likewise.
     """
+    first, columns = next((name, data.X.shape[1]) for name, data in markets.items())
     for name, data in markets.items():
+        if name == NEW_SYMBOL or data.X.shape[1] != columns:
+            taken = f"{name} has {data.X.shape[1]} features, {first} has {columns}"
+            what = "the name is kept for markets that were not there" if name == NEW_SYMBOL else taken
+            raise InputError(what, where=f"walk_forward {name}", remedy="give all markets the same features")
         if data.y.shape[1] != config.layout.targets:
             raise InputError(
                 f"y has {data.y.shape[1]} columns for horizons {config.horizons} and {len(config.brackets)} brackets",
@@ -87,10 +94,11 @@ def walk_forward(
             done[name].append(trained[name])
     found = {}
     for name, data in markets.items():
-        found[name], hedge = _joined(data, done[name], config, config_hash)
+        start = _untold(config, done[name][0].feature_names)
+        found[name], ensemble = _joined(data, done[name], config, config_hash, start)
         if conduct.out_dir is not None:
             found[name].save(conduct.out_dir / name / PREDICTIONS)
-            write_json(conduct.out_dir / name / ENSEMBLE, hedge.to_dict())
+            write_json(conduct.out_dir / name / ENSEMBLE, ensemble.to_dict())
     return found
 
 
@@ -112,16 +120,42 @@ def plan_joint_folds(markets: Mapping[str, Dataset], config: WalkForwardConfig) 
     return plan
 
 
-def load_ensemble(out_dir: Path, config: WalkForwardConfig) -> Hedge:
+def load_ensemble(out_dir: Path, config: WalkForwardConfig) -> Ensemble:
     """The ensemble as it stood after the last row of the walk-forward run in `out_dir`."""
     try:
-        return Hedge.from_dict(json.loads((Path(out_dir) / ENSEMBLE).read_text()), config.ensemble)
+        return Ensemble.from_dict(json.loads((Path(out_dir) / ENSEMBLE).read_text()), config.ensemble)
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
             f"no state of the ensemble ({type(error).__name__})",
             where=str(Path(out_dir) / ENSEMBLE),
             remedy="finish the walk-forward run",
         ) from error
+
+
+def later_predictions(
+    out_dir: Path, load: Callable[[OutputLayout], Dataset], start_ms: int | None = None
+) -> Predictions:
+    """What the last fold's models in `out_dir` say of rows that the run did not have, and the ensemble with them.
+
+    load: gives the rows with what the features need before them, and their labels as far as they are known: the
+    ensemble goes on learning from them. start_ms: first open time predicted; the first after the run's, when None.
+    Raises LeakError for a `start_ms` that the run, or its ensemble, has seen.
+    """
+    last = last_fold(out_dir)
+    config, data = last.config, load(last.config.layout)
+    seen = int(last.predictions.train_cut_ms[0])
+    ensemble = _untold(config, last.feature_names)
+    if (out_dir / PREDICTIONS).exists():  # not of models for a market that was not there
+        seen = int(Predictions.load(out_dir / PREDICTIONS).open_time_ms[-1])
+        ensemble = load_ensemble(out_dir, config)
+    start = int(np.searchsorted(data.open_time_ms, seen + 1 if start_ms is None else start_ms))
+    if start == len(data.X):
+        raise InputError("no bar is later than what the run has seen", where=str(out_dir), remedy="give newer bars")
+    said = last.predict(data.X, data.segments, start)
+    rows = data.open_time_ms[start:]
+    later = fold_predictions(said, rows, config, last.config_hash, seen)
+    fold = replace(last.fold, number=0, start=start, stop=len(data.X))
+    return _joined(data, [replace(last, fold=fold, predictions=later)], config, last.config_hash, ensemble)[0]
 
 
 def _stored_or_trained(
@@ -158,24 +192,33 @@ def _stored(out_dir: Path, number: int, config_hash: str) -> TrainedFold:
     return trained
 
 
+def _untold(config: WalkForwardConfig, feature_names: tuple[str, ...]) -> Ensemble:
+    """The ensemble before it has learned anything."""
+    members = tuple(model.kind for model in config.models)
+    return Ensemble.start(config.ensemble, config.horizons, members, feature_names)
+
+
 def _joined(
-    data: Dataset, trained: Sequence[TrainedFold], config: WalkForwardConfig, config_hash: str
-) -> tuple[Predictions, Hedge]:
-    """The folds' predictions of one market as one, with the ensemble over them as it ends."""
+    data: Dataset, trained: Sequence[TrainedFold], config: WalkForwardConfig, config_hash: str, ensemble: Ensemble
+) -> tuple[Predictions, Ensemble]:
+    """The folds' predictions of one market as one, with the ensemble over them, and it as it ends."""
     rows, members = len(data.X), tuple(model.kind for model in config.models)
     names = further_columns(config)
     probabilities = np.full((rows, len(config.horizons), len(members)), np.nan, dtype=np.float32)
     further = np.full((rows, len(names)), np.nan, dtype=np.float32)
+    regimes = np.full((rows, ensemble.regimes(data.X[:1]).shape[1]), np.nan)
     number = np.full(rows, -1, dtype=np.int16)
     for fold in trained:
         place = slice(fold.fold.start, fold.fold.stop)
         probabilities[place] = fold.predictions.values.reshape(-1, *probabilities.shape[1:])
         further[place] = fold.predictions.further
+        for block in row_blocks(fold.fold.stop - fold.fold.start):
+            here = slice(fold.fold.start + block.start, fold.fold.start + block.stop)
+            regimes[here] = ensemble.regimes(fold.scaler.transform(data.X[here]))
         number[place] = fold.fold.number
 
-    hedge = Hedge.start(config.ensemble, config.horizons, members)
     horizons = config.layout.direction
-    mixture, weights = run_ensemble(probabilities, data.y[:, horizons], data.t1[:, horizons], hedge)
+    mixture, weights = ensemble.run_in(probabilities, regimes, data.y[:, horizons], data.t1[:, horizons])
     predictions = Predictions(
         values=np.concatenate([probabilities.reshape(rows, -1), mixture.astype(np.float32)], axis=1),
         columns=column_names("p_up", config.horizons, members) + column_names("p_up", config.horizons, ("ensemble",)),
@@ -188,4 +231,4 @@ def _joined(
         further=further,
         further_columns=names,
     )
-    return predictions, hedge
+    return predictions, ensemble

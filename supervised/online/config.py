@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from data_pipeline.errors import InputError
-from supervised.config import OnlineConfig
+from supervised.config import ModelConfig, ModelKind, OnlineConfig, TaskConfig, TrainConfig
 
 DriftKind = Literal["none", "adwin", "page_hinkley"]
 
@@ -66,6 +66,55 @@ class LearningConfig:
             _refuse(f"drift {self.drift!r} is unknown", "use none, adwin or page_hinkley")
         if self.optimizer not in ("adam", "sgd"):
             _refuse(f"optimizer {self.optimizer!r} is unknown", "use adam or sgd")
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """A synthetic market that models are trained on and then go on over."""
+
+    setting: Literal["flip", "stationary", "no_edge"] = "flip"
+    """flip: what the taker-buy share tells turns round; stationary: it does not; no_edge: it never told anything."""
+    edge_strength: float = 0.3
+    """Of the planted edge."""
+    seed: int = 0
+    """Of the market and of the models' first weights."""
+    horizons: tuple[int, ...] = (1, 5)
+    """Bars ahead."""
+    kinds: tuple[ModelKind, ...] = ("tcn",)
+    """Architectures."""
+    hidden: int = 16
+    """Their width."""
+    look_back: int = 60
+    """Rows that they look back on."""
+    train: TrainConfig = field(default_factory=lambda: TrainConfig(epochs=5))
+    """How they are trained at first."""
+    train_rows: int = 15_000
+    """Bars trained on."""
+    before: int = 6_000
+    """Bars gone over before the change."""
+    after: int = 12_000
+    """Bars gone over from the change on."""
+    window: int = 1_000
+    """Bars over which the gain is averaged to say when it is back."""
+
+    def __post_init__(self) -> None:
+        if self.setting not in ("flip", "stationary", "no_edge"):
+            raise InputError(f"setting {self.setting!r} is unknown", where="StudyConfig", remedy="use flip")
+        if not 0 < self.window <= self.after:
+            raise InputError(
+                f"window {self.window} is not in (0, {self.after}]", where="StudyConfig", remedy="use 1000"
+            )
+
+    @property
+    def models(self) -> tuple[ModelConfig, ...]:
+        """One of each kind."""
+        return tuple(ModelConfig(kind, hidden=self.hidden, window=self.look_back) for kind in self.kinds)
+
+
+def learning_from_dict(values: dict[str, Any]) -> LearningConfig:
+    """Back from `dataclasses.asdict` through JSON."""
+    replay = {**values["replay"], "tasks": TaskConfig(**values["replay"]["tasks"])}
+    return LearningConfig(**{**values, "replay": OnlineConfig(**replay)})
 
 
 def _refuse(what: str, remedy: str) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from supervised.fold_store import TrainedFold
+from supervised.fold_store import FoldForecast, TrainedFold
 from supervised.meta import Ensemble
 from supervised.online.arrays import Arrays, json_array, json_value, part, prefixed
 from supervised.online.config import LearningConfig
@@ -34,6 +34,8 @@ class Said(NamedTuple):
     """float32 (N, H, M): of the models as they were trained; `serving` itself where nothing is learned."""
     linear: np.ndarray | None
     """float32 (N, H): of the linear expert; None without one."""
+    further: np.ndarray
+    """float32 (N, E): what else the models that learn on say, see `FoldForecast`."""
 
 
 class OnlineFold:
@@ -81,8 +83,10 @@ class OnlineFold:
         starts = set(segments[:, 0].tolist())
         for learner in self.learners.values():
             learner.begin_row()
-        frozen = self.fold.predict(X, segments, lo).p_up
-        serving, reference = self._asked(X, segments, lo, frozen)
+        asked = self._asked(len(labels))
+        as_trained = asked.predict(X, segments, lo)
+        served, reference = self._learned(asked, X, segments, lo, as_trained)
+        frozen, serving = as_trained.p_up, served.p_up
         scaled = self.fold.scaler.transform(X[lo:])
         linear = np.full(frozen.shape[:2], np.nan, dtype=np.float32)
         mixture = np.empty(frozen.shape[:2])
@@ -107,18 +111,26 @@ class OnlineFold:
             mixture[i] = self.ensemble.combine(experts)
             self._x = np.concatenate([self._x[-self._keep + 1 :], x[None]])
             self._experts = np.concatenate([self._experts[-self._keep + 1 :], experts[None]])
-        return Said(serving, mixture, frozen, linear if self.linear is not None else None)
+        return Said(serving, mixture, frozen, linear if self.linear is not None else None, served.further)
 
-    def _asked(self, X: np.ndarray, segments: np.ndarray, lo: int, frozen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What the serving models and the references say. One that is still what it was is not asked again."""
+    def _asked(self, rows: int) -> TrainedFold:
+        """The fold, predicting `rows` at a time and no more, on one thread: for so few a second one only waits."""
+        train = replace(self.fold.config.train, chunk=rows, batch=1, threads=1)
+        return replace(self.fold, config=replace(self.fold.config, train=train))
+
+    def _learned(
+        self, asked: TrainedFold, X: np.ndarray, segments: np.ndarray, lo: int, as_trained: FoldForecast
+    ) -> tuple[FoldForecast, np.ndarray]:
+        """What the serving models and (P(up) only) the references say. Weights that are still those of training are
+        not asked again."""
         if all(learner.version == 0 for learner in self.learners.values()):
-            return frozen, frozen
+            return as_trained, as_trained.p_up
         models = {kind: learner.serving for kind, learner in self.learners.items()}
-        serving = replace(self.fold, models=models).predict(X, segments, lo).p_up
+        served = replace(asked, models=models).predict(X, segments, lo)
         if all(learner.counts.promotions == 0 for learner in self.learners.values()):
-            return serving, frozen
+            return served, as_trained.p_up
         models = {kind: learner.reference for kind, learner in self.learners.items()}
-        return serving, replace(self.fold, models=models).predict(X, segments, lo).p_up
+        return served, replace(asked, models=models).predict(X, segments, lo).p_up
 
     def _learn_linear(self, known: Sequence[KnownLabel]) -> None:
         assert self.linear is not None

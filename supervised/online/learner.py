@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from supervised.base import CausalModel
+from supervised.devices import torch_threads
 from supervised.ensemble import log_losses
 from supervised.online.arrays import Arrays, json_array, json_value, load_weights, part, prefixed, weights_of
 from supervised.online.config import LearningConfig
@@ -78,7 +79,7 @@ class OnlineLearner:
         self._guard = Guard(config, overlap)
         self._drift = None if config.drift == "none" else DriftMonitor(config.drift)
         self._progress = _Progress()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="online") if config.background else None
+        self._thread = _thread() if config.background else None
         self._work: Future[None] | None = None
 
     @property
@@ -179,7 +180,8 @@ class OnlineLearner:
         self._progress.swap_row = self.row + self.config.swap_after
         rate = self.config.learning_rate * self._boost()
         if self._thread is None:
-            self._update(chunks, rate)
+            with torch_threads(1):
+                self._update(chunks, rate)
         else:
             self._work = self._thread.submit(self._update, chunks, rate)
 
@@ -256,6 +258,11 @@ class OnlineLearner:
             online = self._student.online
             self._student.replay = ReplayBuffer(online.replay_samples, online.recent_fraction, online.seed)
             self._student.replay.restore(replayed)
+
+
+def _thread() -> ThreadPoolExecutor:
+    """One thread whose sums are made on one thread too, so that they are those of the foreground."""
+    return ThreadPoolExecutor(1, thread_name_prefix="online", initializer=torch.set_num_threads, initargs=(1,))
 
 
 def _still(model: CausalModel) -> CausalModel:

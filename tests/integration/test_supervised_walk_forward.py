@@ -15,6 +15,7 @@ from supervised.predictions import Predictions
 from supervised.walk_forward import load_ensemble, walk_forward_predictions
 
 ROWS, HORIZONS, EMBARGO = 1600, (1, 3), 10
+NAMES = ("a", "b", "c")
 SMALL = {"hidden": 8, "window": 8, "min_context": 4}
 BRACKET = Bracket(take_profit_bps=1.0, stop_loss_bps=1.0, ttl_bars=2)
 CONFIG = WalkForwardConfig(
@@ -59,7 +60,7 @@ def arrays(seed: int = 0) -> Arrays:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Predictions, Path]:
     out_dir = tmp_path_factory.mktemp("walk")
-    return walk_forward_predictions(**arrays(), config=CONFIG, out_dir=out_dir, feature_names=("a", "b", "c")), out_dir
+    return walk_forward_predictions(**arrays(), config=CONFIG, out_dir=out_dir, feature_names=NAMES), out_dir
 
 
 def same(one: Predictions, other: Predictions) -> bool:
@@ -152,13 +153,17 @@ def test_a_killed_run_goes_on_and_ends_the_same(finished: tuple[Predictions, Pat
             raise Killed
 
     with pytest.raises(Killed):
-        walk_forward_predictions(**arrays(), config=CONFIG, out_dir=tmp_path, progress=kill_in_fold_1)
+        walk_forward_predictions(
+            **arrays(), config=CONFIG, out_dir=tmp_path, feature_names=NAMES, progress=kill_in_fold_1
+        )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fold_0", "unfinished"]
     (tmp_path / ".fold_1.tmp").mkdir()  # as a kill in the middle of writing leaves it
     (tmp_path / ".fold_1.tmp" / "fold.json").write_text("{")
 
     resumed: list[Progress] = []
-    found = walk_forward_predictions(**arrays(), config=CONFIG, out_dir=tmp_path, progress=resumed.append)
+    found = walk_forward_predictions(
+        **arrays(), config=CONFIG, out_dir=tmp_path, feature_names=NAMES, progress=resumed.append
+    )
     assert (resumed[0].fold, resumed[0].model, resumed[0].epoch.number) == (1, "lstm", 2)  # what was done stays done
     assert [(p.fold, p.model, p.epoch.number) for p in seen[:3]] == [(0, "tcn", 1), (0, "tcn", 2), (0, "lstm", 1)]
     assert same(found, finished[0])

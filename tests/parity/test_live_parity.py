@@ -24,7 +24,11 @@ from live.account import PaperAccount
 from live.feed import ClosedBar
 from live.session import PaperSession
 from live.trained_run import TrainedRun, load_run
-from supervised.ensemble import Hedge, run_ensemble
+from supervised.fold_store import load_fold
+from supervised.meta import Ensemble
+from supervised.online.config import LearningConfig
+from supervised.online.fold import OnlineFold
+from supervised.online.run import LabelArrays, run_online
 from tests.live_tools import LEARNING, ROWS, SECOND_GAP, TEST_BEGINS, LiveRun
 from tests.market_tools import FIRST_MS, MINUTE_MS, PERPETUAL, SPOT, random_bars, random_orders
 
@@ -47,16 +51,18 @@ def run_at_test_begin(live_run: LiveRun) -> TrainedRun:
     """The run with its ensemble as it stood before the test days."""
     run = load_run(live_run.path, policy=live_run.policy)
     members = tuple(model.kind for model in LEARNING.models)
-    hedge = Hedge.start(LEARNING.ensemble, LEARNING.horizons, members)
-    said = live_run.predictions.values[:TEST_BEGINS, : len(LEARNING.horizons) * len(members)]
-    before = slice(0, TEST_BEGINS)
-    run_ensemble(
+    ensemble = Ensemble.start(LEARNING.ensemble, LEARNING.horizons, members, run.fold.feature_names)
+    symbol, before = live_run.symbol, slice(0, TEST_BEGINS)
+    said = live_run.predictions.values[before, : len(LEARNING.horizons) * len(members)]
+    folds = [load_fold(live_run.path / "predictions" / symbol.slug, number) for number in range(LEARNING.folds)]
+    scaled = np.stack([fold.scaler.transform(symbol.features[before]) for fold in folds])
+    ensemble.run(
         said.reshape(TEST_BEGINS, len(LEARNING.horizons), len(members)),
-        live_run.symbol.labels_bps[before],
-        live_run.symbol.label_ends[before],
-        hedge,
+        scaled[live_run.predictions.fold[before], np.arange(TEST_BEGINS)],
+        symbol.labels_bps[before],
+        symbol.label_ends[before],
     )
-    return replace(run, hedge=hedge)
+    return replace(run, ensemble=ensemble)
 
 
 def with_rule(run: TrainedRun, market: Market) -> TrainedRun:
@@ -134,10 +140,43 @@ def test_the_ensemble_learns_live_as_in_research(live_run: LiveRun) -> None:
     session = PaperSession(run)
     for bar in live_run.bars():
         session.on_bar(bar)
-    learned = session.predictor.hedge.weights()
-    stored = load_run(live_run.path, policy=live_run.policy).hedge.weights()
-    np.testing.assert_allclose(learned, stored, rtol=1e-3)
-    assert not np.allclose(learned, run.hedge.weights(), rtol=1e-2)
+    learned, stored = session.predictor.members.ensemble, load_run(live_run.path, policy=live_run.policy).ensemble
+    assert learned.gate is not None
+    assert stored.gate is not None
+    np.testing.assert_allclose(learned.hedge.weights(), stored.hedge.weights(), rtol=1e-3)
+    np.testing.assert_allclose(learned.gate.weights, stored.gate.weights, rtol=1e-2, atol=1e-4)
+    assert not np.allclose(learned.hedge.weights(), run.ensemble.hedge.weights(), rtol=1e-2)
+
+
+@pytest.mark.slow
+def test_models_that_learn_on_live_are_those_of_research_to_the_bit(live_run: LiveRun, tmp_path: Path) -> None:
+    """Bar by bar over a gap, updated in a second thread, stopped and restored while an update is on its way."""
+    learning = LearningConfig(update_every=16, swap_after=5, learning_rate=1e-2, guard_rows=200)
+    run, stop = load_run(live_run.path, policy=live_run.policy), SECOND_GAP + 110
+    symbol = live_run.symbol
+    labels = LabelArrays(symbol.labels_bps, symbol.label_ends)
+    research = OnlineFold(run.fold, run.ensemble, learning)
+    wanted = run_online(research, symbol.features, labels, symbol.segments, TEST_BEGINS, stop, one_by_one=True)
+    session = PaperSession(run, learning=replace(learning, background=True))
+    shown = []
+    for number, bar in enumerate(live_run.bars(stop=stop)):
+        if number == 210:  # an update began at the end of row 207
+            session.save(tmp_path / "state.npz")
+            session.predictor.members.close()
+            session, _ = PaperSession.restore(run, tmp_path / "state.npz")
+        step = session.on_bar(bar)
+        shown.append([np.nan if value is None else value for value in step.predictions.values()])
+    for learner in session.predictor.members.learners.values():
+        assert learner.counts.swaps > 15
+    said = np.concatenate([wanted.serving.reshape(len(shown), -1), wanted.mixture], axis=1).astype(np.float32)
+    rounded = [[round(float(p), 7) for p in row] for row in said]
+    np.testing.assert_array_equal(np.array(shown)[:, : said.shape[1]], rounded)
+    assert np.nanmax(np.abs(wanted.serving - wanted.frozen)) > 0.02
+    live, expected = session.predictor.members.state(), research.state()
+    session.predictor.members.close()
+    assert live.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(live[name], value, err_msg=name)
 
 
 BREAKERS = (

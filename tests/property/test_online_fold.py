@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supervised.config import OnlineConfig
+from supervised.config import ModelKind, OnlineConfig
 from supervised.devices import torch_threads
 from supervised.online.config import LearningConfig
 from supervised.online.fold import OnlineFold
@@ -16,7 +16,7 @@ from supervised.online.run import LabelArrays, OnlineRun, run_online
 from supervised.predictions import LeakError
 from tests.online_tools import FEATURES, HORIZONS, fresh_ensemble, rows, untrained_fold
 
-KINDS = ("tcn", "lstm")
+KINDS: tuple[ModelKind, ...] = ("tcn", "lstm")
 LEARNING = LearningConfig(
     update_every=16, swap_after=2, learning_rate=1e-2, guard_rows=200, replay=OnlineConfig(replay_samples=200)
 )
@@ -32,8 +32,21 @@ def one_thread() -> Iterator[None]:
 def go(
     X: np.ndarray, labels: LabelArrays, stretches: np.ndarray, learning: LearningConfig | None = LEARNING
 ) -> OnlineRun:
-    fold = untrained_fold(KINDS, head_sd=0.3)
-    return run_online(fold, fresh_ensemble(fold), X, labels, stretches, LO, len(X), learning, one_by_one=True)
+    return went(X, labels, stretches, learning)[1]
+
+
+def went(
+    X: np.ndarray,
+    labels: LabelArrays,
+    stretches: np.ndarray,
+    learning: LearningConfig | None = LEARNING,
+    *,
+    kinds: tuple[ModelKind, ...] = KINDS,
+    one_by_one: bool = True,
+) -> tuple[OnlineFold, OnlineRun]:
+    fold = untrained_fold(kinds, head_sd=0.3)
+    online = OnlineFold(fold, fresh_ensemble(fold), learning)
+    return online, run_online(online, X, labels, stretches, LO, len(X), one_by_one=one_by_one)
 
 
 def outputs(run: OnlineRun) -> list[np.ndarray]:
@@ -49,10 +62,11 @@ def test_nothing_said_depends_on_what_is_not_known_yet(now: int, seed: int) -> N
     changed = X.copy()
     changed[now + 1 :] = other_X[now + 1 :]
     y = np.where(labels.t1 > now, -labels.y, labels.y)
-    before, after = go(X, labels, stretches), go(changed, labels._replace(y=y), stretches)
+    online, before = went(X, labels, stretches)
+    after = go(changed, labels._replace(y=y), stretches)
     for one, two in zip(outputs(before), outputs(after), strict=True):
         np.testing.assert_array_equal(one[: now - LO + 1], two[: now - LO + 1])
-    assert before.counts["tcn"].updates >= 3
+    assert online.learners["tcn"].counts.updates >= 3
 
 
 def test_a_planted_leak_is_refused_wherever_it_comes_from() -> None:
@@ -70,12 +84,10 @@ def test_a_planted_leak_is_refused_wherever_it_comes_from() -> None:
 def test_rows_in_blocks_say_what_rows_alone_say() -> None:
     """To rounding. An LSTM is left out: in a block it is warmed up with more rows than it is alone."""
     X, labels, stretches = rows(300, 3)
-    fold = untrained_fold(("tcn",), head_sd=0.3)
-    alone, blocks = (
-        run_online(fold, fresh_ensemble(fold), X, labels, stretches, LO, len(X), LEARNING, one_by_one=single)
-        for single in (True, False)
+    (one_alone, alone), (one_in_blocks, blocks) = (
+        went(X, labels, stretches, kinds=("tcn",), one_by_one=single) for single in (True, False)
     )
-    assert alone.counts == blocks.counts
+    assert one_alone.learners["tcn"].counts == one_in_blocks.learners["tcn"].counts
     for one, two in zip(outputs(alone), outputs(blocks), strict=True):
         np.testing.assert_array_equal(np.isnan(one), np.isnan(two))
         np.testing.assert_allclose(one, two, atol=2e-5)
@@ -113,9 +125,9 @@ def feed(online: OnlineFold, X: np.ndarray, labels: LabelArrays, stretches: np.n
 
 def test_without_learning_it_is_the_fold_and_the_ensemble_as_in_research() -> None:
     X, labels, stretches = rows(300, 7)
-    run = go(X, labels, stretches, learning=None)
+    online, run = went(X, labels, stretches, learning=None)
     assert run.linear is None
-    assert run.counts == {}
+    assert online.learners == {}
     np.testing.assert_array_equal(run.serving, run.frozen)
     fold = untrained_fold(KINDS, head_sd=0.3)
     ensemble = fresh_ensemble(fold)
@@ -123,7 +135,7 @@ def test_without_learning_it_is_the_fold_and_the_ensemble_as_in_research() -> No
     scaled = fold.scaler.transform(X[LO:])
     mixture, _ = ensemble.run(run.frozen, scaled, y, t1)
     np.testing.assert_array_equal(run.mixture, mixture)
-    assert run.fold.ensemble.to_dict() == ensemble.to_dict()
+    assert online.ensemble.to_dict() == ensemble.to_dict()
 
 
 def test_the_members_are_the_models_frozen_and_learning_and_the_linear_expert() -> None:
