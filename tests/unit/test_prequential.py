@@ -81,4 +81,5 @@ def test_forgetting_is_the_loss_that_learning_the_second_regime_added() -> None:
     truth, y = coins()
     found = forgetting(truth[:, None], np.full((ROWS, 1), 0.5), 1 - truth[:, None], y)
     assert found.forgotten == pytest.approx(np.log(2) - found.before)
-    assert found.before < found.after == pytest.approx(np.log(2)) < found.frozen
+    assert found.after == pytest.approx(np.log(2))
+    assert found.before < found.after < found.frozen
