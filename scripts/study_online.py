@@ -56,6 +56,13 @@ def main(args: Args) -> int:
                 f"{lost.after:.4f} at the end ({lost.forgotten:+.4f} forgotten), {lost.frozen:.4f} as trained",
                 highlight=False,
             )
+        for horizon, tests in result.stretches.items():
+            worst = min((test.p_value for test in tests if test.statistic > 0), default=1.0)
+            console.print(
+                f"ensemble over {horizon} bars against the member that was best on each of {len(tests)} stretches of "
+                f"{result.config.window:,} bars: smallest p-value against it {worst:.3g}",
+                highlight=False,
+            )
         for kind, counts in result.counts.items():
             console.print(f"{kind}: {counts}", highlight=False)
     return 0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -38,13 +38,28 @@ class Said(NamedTuple):
     """float32 (N, E): what else the models that learn on say, see `FoldForecast`."""
 
 
+class Forecaster(Protocol):
+    """Predicts as `TrainedFold` does; asked about every row once and in order, it may carry a state along."""
+
+    def predict(self, X: np.ndarray, segments: np.ndarray, lo: int) -> FoldForecast:
+        """See `TrainedFold.predict`; of the rows from `lo` on."""
+
+
 class OnlineFold:
     """With `learning`, the members of the ensemble are the models as trained, the models that learn on
     (`tcn_online`, …), and the linear expert; without it, the models as trained."""
 
-    def __init__(self, fold: TrainedFold, ensemble: Ensemble, learning: LearningConfig | None = None) -> None:
-        """`fold` and `ensemble` are left as they are. Raises InputError for a drift detector without river."""
+    def __init__(
+        self,
+        fold: TrainedFold,
+        ensemble: Ensemble,
+        learning: LearningConfig | None = None,
+        forecaster: Forecaster | None = None,
+    ) -> None:
+        """`fold` and `ensemble` are left as they are. `forecaster`: who says what the models as trained say; None: the
+        fold itself, from a window of rows. Raises InputError for a drift detector without river."""
         self.fold = fold
+        self._forecaster = forecaster
         self.learners: dict[str, OnlineLearner] = {}
         self.linear: LinearExpert | None = None
         self.ensemble = ensemble.copy()
@@ -84,7 +99,7 @@ class OnlineFold:
         for learner in self.learners.values():
             learner.begin_row()
         asked = self._asked(len(labels))
-        as_trained = asked.predict(X, segments, lo)
+        as_trained = (self._forecaster or asked).predict(X, segments, lo)
         served, reference = self._learned(asked, X, segments, lo, as_trained)
         frozen, serving = as_trained.p_up, served.p_up
         scaled = self.fold.scaler.transform(X[lo:])

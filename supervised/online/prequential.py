@@ -72,6 +72,24 @@ def compare(
     return tuple(found)
 
 
+def against_best_member(
+    mixture: np.ndarray, members: np.ndarray, y: np.ndarray, horizon: int, rows: int
+) -> tuple[Significance, ...]:
+    """For each stretch of `rows` rows: the mixture's log-loss against that of the member that was best *there*.
+
+    mixture: P(up) (T,). members: (T, M). y: label returns (T,). The best is picked by hindsight, so luck is on its
+    side: of M equal members the luckiest looks better than any mixture of them. Rows without a score are left out.
+    """
+    losses = log_losses(np.concatenate([members, mixture[:, None]], axis=1)[:, None], y[:, None])[:, 0]
+    losses = losses[losses.any(axis=1)]
+    found = []
+    for start in range(0, len(losses) - rows + 1, rows):
+        here = losses[start : start + rows]
+        best = int(here[:, :-1].mean(axis=0).argmin())
+        found.append(diebold_mariano(here[:, -1], here[:, best], overlap=horizon))
+    return tuple(found)
+
+
 def gain(p_up: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """What each call gains in expected accuracy over a coin: (T,), NaN where there is no forecast.
 

@@ -19,12 +19,21 @@ from features.batch import compute_features
 from features.catalogue import select_features
 from features.labels import fixed_horizon
 from supervised.config import WalkForwardConfig
+from supervised.diebold_mariano import Significance
 from supervised.fold_store import TrainedFold, last_fold
 from supervised.meta import Ensemble
 from supervised.online.config import LearningConfig, StudyConfig
 from supervised.online.fold import LINEAR, OnlineFold
 from supervised.online.learner import Counts
-from supervised.online.prequential import Forgetting, Prequential, compare, forgetting, recovered, recovery_rows
+from supervised.online.prequential import (
+    Forgetting,
+    Prequential,
+    against_best_member,
+    compare,
+    forgetting,
+    recovered,
+    recovery_rows,
+)
 from supervised.online.run import LabelArrays, OnlineRun, run_online
 from supervised.walk_forward import walk_forward_predictions
 
@@ -72,6 +81,8 @@ class StudyResult:
     forgotten: dict[str, Forgetting] = field(default_factory=dict)
     """By model, on another market of the first regime; empty without a change."""
     counts: dict[str, Counts] = field(default_factory=dict)
+    stretches: dict[int, tuple[Significance, ...]] = field(default_factory=dict)
+    """By horizon: the ensemble against the member that was best on each stretch of `StudyConfig.window` rows."""
 
     def of(self, name: str, horizon: int) -> Standing:
         """The standing of one forecaster at one horizon."""
@@ -105,7 +116,9 @@ def run_study(config: StudyConfig, learning: LearningConfig) -> StudyResult:
             forgotten[kind] = forgetting(before[:, :, number], after[:, :, number], frozen[:, :, number], y)
     online.close()
     counts = {kind: learner.counts for kind, learner in online.learners.items()}
-    return StudyResult(config, _standings(config, trial, fold, runs, rows), forgotten, counts)
+    said = _said(fold, runs)
+    standings = _standings(config, trial, said, rows)
+    return StudyResult(config, standings, forgotten, counts, _stretches(config, trial, said, rows))
 
 
 def make_trial(config: StudyConfig, seed: int, flip: int | None) -> Trial:
@@ -159,13 +172,14 @@ def _train(trial: Trial, config: StudyConfig) -> TrainedFold:
         return last_fold(Path(folder))
 
 
-def _standings(
-    config: StudyConfig, trial: Trial, fold: TrainedFold, runs: list[OnlineRun], rows: tuple[int, int, int]
-) -> tuple[Standing, ...]:
-    """All forecasters on the rows gone over."""
-    lo, change, hi = rows
+Forecasts = dict[str, tuple[np.ndarray, np.ndarray | None]]
+"""By name: P(up) (N, H), and that of the frozen forecaster it is compared with."""
+
+
+def _said(fold: TrainedFold, runs: list[OnlineRun]) -> Forecasts:
+    """All members of the ensemble, and the ensemble."""
     serving, frozen = (np.concatenate([getattr(run, name) for run in runs]) for name in ("serving", "frozen"))
-    said: dict[str, tuple[np.ndarray, np.ndarray | None]] = {}
+    said: Forecasts = {}
     for number, kind in enumerate(fold.models):
         said[kind] = serving[:, :, number], frozen[:, :, number]
         said[f"{kind} as trained"] = frozen[:, :, number], None
@@ -173,6 +187,23 @@ def _standings(
     if linear:
         said[LINEAR] = np.concatenate(linear), None
     said[ENSEMBLE] = np.concatenate([run.mixture for run in runs]), frozen[:, :, 0]
+    return said
+
+
+def _stretches(
+    config: StudyConfig, trial: Trial, said: Forecasts, rows: tuple[int, int, int]
+) -> dict[int, tuple[Significance, ...]]:
+    found = {}
+    for column, horizon in enumerate(config.horizons):
+        members = np.stack([p_up[:, column] for name, (p_up, _) in said.items() if name != ENSEMBLE], axis=1)
+        mixture, y = said[ENSEMBLE][0][:, column], trial.labels.y[rows[0] : rows[2], column]
+        found[horizon] = against_best_member(mixture, members, y, horizon, config.window)
+    return found
+
+
+def _standings(config: StudyConfig, trial: Trial, said: Forecasts, rows: tuple[int, int, int]) -> tuple[Standing, ...]:
+    """All forecasters on the rows gone over."""
+    lo, change, hi = rows
     y, t1, truth = trial.labels.y[lo:hi], trial.labels.t1[lo:hi], trial.truth[lo:hi]
     changes = config.setting == "flip"
     begun = change - lo

@@ -5,7 +5,14 @@ import pytest
 
 from data_pipeline.errors import InputError
 from supervised.diebold_mariano import diebold_mariano
-from supervised.online.prequential import compare, forgetting, gain, recovered, recovery_rows
+from supervised.online.prequential import (
+    against_best_member,
+    compare,
+    forgetting,
+    gain,
+    recovered,
+    recovery_rows,
+)
 
 ROWS = 3_000
 
@@ -83,3 +90,18 @@ def test_forgetting_is_the_loss_that_learning_the_second_regime_added() -> None:
     assert found.forgotten == pytest.approx(np.log(2) - found.before)
     assert found.after == pytest.approx(np.log(2))
     assert found.before < found.after < found.frozen
+
+
+def test_each_stretch_is_held_against_the_member_that_was_best_there() -> None:
+    truth, y = coins()
+    good = np.where(np.arange(ROWS) < 1_500, truth, 1 - truth)
+    members = np.stack([good, 1 - good], axis=1)  # they change places half way
+    y[::50] = np.nan
+    for mixture, sign in ((truth, 0.0), (np.full(ROWS, 0.5), 1.0)):
+        found = against_best_member(mixture, members, y[:, 0], 1, rows=490)
+        assert len(found) == 6
+        if sign:
+            assert all(test.statistic > 0 for test in found)
+            assert sum(test.p_value < 0.1 for test in found) >= 3
+        else:  # the best of each stretch is the truth itself
+            assert all(np.isnan(test.statistic) or abs(test.statistic) < 1 for test in found)
