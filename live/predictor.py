@@ -1,7 +1,8 @@
 """Predictions for the newest bar: the fold's models on the rows at hand, mixed by an ensemble that goes on learning.
 
-Nothing is computed here that research computes elsewhere: models, scaling, minimum context and learning are
-`supervised.online.fold`'s, a label and the row at which it is known are `features.labels`'.
+Nothing is computed here that research computes elsewhere: scaling, minimum context and learning are
+`supervised.online.fold`'s, a label and the row at which it is known are `features.labels`'. Models that stay as they
+were trained answer row by row (`supervised.inference`), within 1e-5 of research.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from data_pipeline.schema import segments
 from features.labels import fixed_horizon
 from live.feed import ClosedBar, bar_block
 from supervised.fold_store import TrainedFold
+from supervised.inference.members import StreamingMembers
 from supervised.meta import Ensemble
 from supervised.online.arrays import part, prefixed
 from supervised.online.config import LearningConfig
@@ -27,7 +29,10 @@ class RollingPredictor:
         self, fold: TrainedFold, ensemble: Ensemble, interval_ms: int, learning: LearningConfig | None = None
     ) -> None:
         """`learning`: how the models learn on; None leaves them as they were trained."""
-        self.members = OnlineFold(fold, ensemble, learning)
+        # Models that learn are asked from a window of rows, each time with the weights they have by then: research does
+        # the same, and the two are equal to the bit.
+        self._streams = StreamingMembers(fold.models, fold.config.models, fold.scaler) if learning is None else None
+        self.members = OnlineFold(fold, ensemble, learning, self._streams)
         self._interval_ms = interval_ms
         self._horizons = fold.config.horizons
         self._window = max(self.members.context + 1, max(self._horizons) + 2)
@@ -64,9 +69,15 @@ class RollingPredictor:
     def state(self) -> dict[str, np.ndarray]:
         """Everything that changes, as arrays."""
         own = {"times": self._times, "bars": self._bars, "features": self._features}
-        return own | prefixed("members", self.members.state())
+        own |= prefixed("members", self.members.state())
+        if self._streams is not None:
+            states = self._streams.state()
+            own |= prefixed("streams", {kind: np.frombuffer(states[kind], dtype=np.uint8) for kind in states})
+        return own
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Go on from `state` of the same fold and settings. Raises KeyError when a part is missing."""
         self._times, self._bars, self._features = state["times"], state["bars"], state["features"]
         self.members.restore(part(state, "members"))
+        if self._streams is not None:
+            self._streams.restore({kind: saved.tobytes() for kind, saved in part(state, "streams").items()})
