@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from envs.backtest import Backtest, BacktestResult
-from envs.config import MarketConfig
+from envs.config import BothTouched, MarketConfig
 from envs.market import Market
 from envs.policy import Policy
 from evaluation.intervals import Interval, bootstrap_intervals, mean_return
@@ -42,6 +42,10 @@ class CapitalPoint:
     """Mean of a trade's value over what the account could have bought with its equity, leverage included."""
     net_return: float
     """Final equity over the capital, less 1."""
+    ambiguous: float
+    """Share of exits in bars that touched both barriers, where nothing finer told which came first; NaN without any."""
+    other_return: float
+    """Net return when such bars count for the other barrier than the config says: the other bound of the truth."""
     ruined: bool
 
 
@@ -55,10 +59,15 @@ def capital_curve(
     for capitals that are not positive.
     """
     result = Backtest(market, config, capitals).run(policy)
-    return tuple(_point(result, lane, config.leverage, seed) for lane in range(len(capitals)))
+    other = result
+    if result.costs.ambiguous.any():
+        first: BothTouched = "target_first" if config.both_touched == "stop_first" else "stop_first"
+        other = Backtest(market, replace(config, both_touched=first), capitals).run(policy)
+    bounds = other.equity[-1] / other.initial_capital - 1.0
+    return tuple(_point(result, lane, config.leverage, float(bounds[lane]), seed) for lane in range(len(capitals)))
 
 
-def _point(result: BacktestResult, lane: int, leverage: float, seed: int) -> CapitalPoint:
+def _point(result: BacktestResult, lane: int, leverage: float, other_return: float, seed: int) -> CapitalPoint:
     trades = result.trades.filter(pc.equal(result.trades.column("lane"), lane))
 
     def column(name: str) -> Floats:
@@ -87,6 +96,8 @@ def _point(result: BacktestResult, lane: int, leverage: float, seed: int) -> Cap
         impact_bps=mean_bps("impact_cost"),
         deployed=float(share.mean()) if share.size else math.nan,
         net_return=float(result.equity[-1, lane]) / capital - 1.0,
+        ambiguous=float(costs.ambiguous[lane] / costs.trades[lane]) if costs.trades[lane] else math.nan,
+        other_return=other_return,
         ruined=bool(result.ruined[lane]),
     )
 

@@ -99,13 +99,25 @@ def main(args: Args) -> int:
         synthetic=args.synthetic,
     )
     table = Table(title=f"Edge by capital, {market.symbol}" + (" (SYNTHETIC)" if args.synthetic else ""))
-    for name in ("capital", "trades", "net edge", "95 %", "put to work", "refused", "cut short", "net return"):
+    for name in (
+        "capital",
+        "trades",
+        "net edge",
+        "95 %",
+        "put to work",
+        "refused",
+        "cut short",
+        "ambiguous",
+        "net return",
+        "other bound",
+    ):
         table.add_column(name, justify="right")
     for point in report.points:
         net = point.net_bps
         reach = f"{formats.signed(net.low, 1)} to {formats.signed(net.high, 1)}"
         sizes = (formats.share(point.deployed), f"{point.refused:,}", f"{point.partial:,}")
-        row = (f"{point.trades:,}", formats.bps(net.value), reach, *sizes, formats.percent(point.net_return, 1))
+        returns = (formats.percent(point.net_return, 1), formats.percent(point.other_return, 1))
+        row = (f"{point.trades:,}", formats.bps(net.value), reach, *sizes, formats.share(point.ambiguous, 1), *returns)
         table.add_row(money(point.capital), *row)
     console = Console()
     console.print(table)

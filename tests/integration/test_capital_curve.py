@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,13 +30,17 @@ CAPITALS = (50.0, 100.0, 1_000.0, 10_000.0, 100_000.0)
 
 @pytest.fixture(scope="module")
 def market() -> Market:
+    return signal_market()
+
+
+def signal_market(wick: float = 0.0) -> Market:
     """A price that goes up 20 bps after each signal, worth 60 a lot, of which 1,000 are traded a bar."""
     rng = np.random.default_rng(4)
     signal = np.sign(rng.normal(size=3_000)) * (np.arange(3_000) % 5 == 0)
     close = 60_000.0 * np.exp(np.cumsum(20e-4 * np.roll(signal, 2) + 1e-4 * rng.normal(size=3_000)))
     opens = np.concatenate([close[:1], close[:-1]])
     times = 1_700_000_040_000 + 60_000 * np.arange(3_000)
-    ends = np.maximum(opens, close), np.minimum(opens, close)
+    ends = np.maximum(opens, close) * (1 + wick), np.minimum(opens, close) * (1 - wick)
     bars = BarArrays(times, opens, *ends, close, np.full(3_000, 1.0), *[np.ones(3_000)] * 4)
     instrument = Instrument("BTCUSDT", 0.1, 0.001, 5.0, maker_fee_bps=2.0, taker_fee_bps=5.0)
     return Market.build(bars, signal[:, None], ("signal",), instrument)
@@ -60,6 +65,19 @@ def test_every_size_is_the_backtest_of_that_size(market: Market, points: tuple[C
     paid = point.fees_bps + point.spread_bps + point.impact_bps
     assert point.gross_bps - paid == pytest.approx(point.net_bps.value)
     assert point.net_bps.low < point.net_bps.value < point.net_bps.high
+
+
+def test_both_bounds_are_told_where_bars_are_ambiguous() -> None:
+    market = signal_market(wick=3e-4)
+    config = MarketConfig(default_tp_bps=4.0, default_sl_bps=4.0)
+    rule = ThresholdRule("signal", 0.5, 0.0, columns=observation_columns(market), config=config)
+    point = capital_curve(market, config, rule, (1_000.0,))[0]
+    best = replace(config, both_touched="target_first", initial_capital=1_000.0)
+    kinder = Backtest(market, best).run(rule)
+    assert 0.0 < point.ambiguous < 0.1
+    assert point.other_return == kinder.equity[-1, 0] / 1_000.0 - 1.0 > point.net_return
+    turned = capital_curve(market, best, rule, (1_000.0,))[0]
+    assert (turned.net_return, turned.other_return) == (point.other_return, point.net_return)
 
 
 def test_lots_bite_at_one_end_and_impact_and_volume_at_the_other(points: tuple[CapitalPoint, ...]) -> None:
