@@ -107,7 +107,6 @@ def step_inlined(
     for i in range(observations.shape[0]):
         if i + _LOOK_AHEAD < count:
             coming = clock[lanes.ROW, i + _LOOK_AHEAD]
-            prefetch_row(prices, coming)
             prefetch_row(features, coming)
         observe_lane(i, account, clock, prices, features, terms, observations[i])
     return ended

@@ -12,6 +12,7 @@ from numba.np.arrayobj import make_array
 from envs.compiled import inlined
 
 CACHE_LINE_BYTES = 64
+_FLOATS_IN_LINE = CACHE_LINE_BYTES // 4
 
 
 @intrinsic
@@ -40,7 +41,10 @@ def prefetch_item(array: np.ndarray, row: int, column: int) -> None:
 
 @inlined
 def prefetch_row(array: np.ndarray, row: int) -> None:
-    """Ask for the cache lines of one row of a C-contiguous (T, C) array, T being allowed to end before `row`."""
-    per_line = CACHE_LINE_BYTES // array.itemsize
-    for column in range(0, array.shape[1] + per_line - 1, per_line):
-        _prefetch(array, row, column)  # type: ignore[call-arg]  # numba passes the context itself
+    """Ask for the cache lines of one row of a C-contiguous float32 (T, C) array, T being allowed to end before `row`.
+
+    Spelled out for float32, for the size of an array's items is a number that compiled code would divide by.
+    """
+    source = np.uint64(row)
+    for column in range(0, array.shape[1] + _FLOATS_IN_LINE - 1, _FLOATS_IN_LINE):
+        _prefetch(array, source, column)  # type: ignore[call-arg]  # numba passes the context itself
