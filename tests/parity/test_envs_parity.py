@@ -9,6 +9,7 @@ import pytest
 
 from envs.actions import ActionDecoder
 from envs.backtest import Backtest
+from envs.batch import LaneBatch
 from envs.config import MarketConfig, RiskLimits
 from envs.env import ScalpingEnv
 from envs.lanes import LaneState
@@ -214,6 +215,22 @@ def test_step_returns_fresh_arrays() -> None:
     for array, copy_, later in zip(first[:4], kept, second[:4], strict=True):
         np.testing.assert_array_equal(array, copy_)
         assert not np.shares_memory(array, later)
+
+
+def test_scalar_observations_are_kept_by_whoever_kept_them() -> None:
+    env = ScalpingEnv(random_market(1, 600), MarketConfig(episode_bars=60, min_episode_bars=20))
+    kept = [env.reset(seed=5)[0], *(env.step(1)[0] for _ in range(9))]
+    copies = [observation.copy() for observation in kept]
+    for _ in range(9):
+        env.step(2)
+    np.testing.assert_array_equal(kept, copies)
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((2, 5), dtype=np.float32), np.zeros(5), np.zeros((4, 5))[::2]])
+def test_compiled_code_is_told_of_no_array_of_another_kind(wrong: np.ndarray) -> None:
+    batch = LaneBatch(random_market(1, 60), MarketConfig(), 1)
+    with pytest.raises(TypeError, match="is not"):
+        batch.one_lane(wrong)
 
 
 def test_saved_state_goes_on_exactly() -> None:
