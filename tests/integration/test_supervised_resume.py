@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 QUICK = replace(TRAIN, epochs=1)
 
 
+@pytest.mark.slow
 def test_the_weights_are_those_of_an_undisturbed_fit_to_the_bit(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.integration.supervised_kills", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from data_pipeline.errors import InputError
 from supervised.chunk_set import ChunkSet, LabelledRows, labelled_chunks
 from supervised.config import MODEL_KINDS, ModelConfig, TrainConfig, WalkForwardConfig
 from supervised.dataset import Dataset
+from supervised.fold_store import load_fold
 from supervised.fold_training import NEW_SYMBOL, Conduct
 from supervised.symbols import UNKNOWN, SymbolModel
 from supervised.training import fit
@@ -56,6 +58,7 @@ def test_symbols_are_told_apart_and_a_new_one_is_met_with_doubt() -> None:
     untold = fit(small_model(dropout=0.0), training, validation, config, seed=0)[-1].validation_loss
     assert told < 0.56  # 0.50 is the entropy
     assert untold > 0.67  # 0.69
+    assert model.offsets.weight[UNKNOWN].any()  # trained on the chunks whose symbol was hidden
     x = torch.from_numpy(X[None, :300])
     with torch.inference_mode():
         p = [float(torch.sigmoid(model.of(symbol)(x)[..., 0]).mean()) for symbol in (1, 2, UNKNOWN)]
@@ -64,7 +67,7 @@ def test_symbols_are_told_apart_and_a_new_one_is_met_with_doubt() -> None:
     assert 0.35 < p[2] < 0.65
 
 
-def test_one_symbol_of_a_walk_forward_run_knows_nothing_of_the_others_future() -> None:
+def test_one_symbol_of_a_walk_forward_run_knows_nothing_of_the_others_future(tmp_path: Path) -> None:
     """Whatever happens to one from the embargo on, the predictions for another do not move before the fold ends."""
     config = WalkForwardConfig(
         horizons=(1,),
@@ -86,7 +89,11 @@ def test_one_symbol_of_a_walk_forward_run_knows_nothing_of_the_others_future() -
         start = moments["A"][folds["A"].start]
         assert moments["B"][: folds["B"].start].max() < start
         assert folds["B"].start == len(moments["B"]) or moments["B"][folds["B"].start] >= start
-    before = walk_forward(markets, config, Conduct())
+    before = walk_forward(markets, config, Conduct(tmp_path))
+    stored = {name: load_fold(tmp_path / name, 1).models["tcn"] for name in ("A", "B", NEW_SYMBOL)}
+    biases = [model.get_parameter("embed.bias") for model in stored.values()]
+    assert not any(torch.equal(biases[one], biases[other]) for one, other in ((0, 1), (0, 2), (1, 2)))
+    assert len(load_fold(tmp_path / NEW_SYMBOL, 1).predictions.values) == 0
 
     last, other = plan[-1]["B"], markets["B"]
     X, y = other.X.copy(), other.y.copy()
