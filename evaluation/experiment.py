@@ -43,7 +43,9 @@ from evaluation.report_data import ReportData
 from evaluation.run_folder import RunFolder, jsonable
 from evaluation.summary import summary_dict, summary_table
 from evaluation.tracking import check_tracking, track_run
+from supervised.baselines import baseline_predictions, past_moves
 from supervised.config import ModelConfig, TrainConfig, WalkForwardConfig
+from supervised.dataset import Dataset
 from supervised.devices import resolve_device
 from supervised.fold_training import Progress
 from supervised.predictions import Predictions
@@ -89,6 +91,7 @@ def run_experiment(config: ExperimentConfig, console: Console | None = None) -> 
             )
             for symbol in symbols
         }
+        simple = {symbol.symbol: predict_baselines(symbol, config, stages) for symbol in symbols}
         trained = [
             train_seed(number, symbols, markets, market_config, config, path, device, stages)
             for number in range(config.agent_seeds)
@@ -100,6 +103,7 @@ def run_experiment(config: ExperimentConfig, console: Console | None = None) -> 
                 symbols=symbols,
                 markets=markets,
                 predictions=predictions,
+                simple=simple,
                 quality={symbol: report.to_dict() for symbol, report in quality.items()},
                 trained=trained,
                 synthetic=all(is_synthetic(table) for table in tables.values()),
@@ -180,6 +184,19 @@ def predict_symbol(
             device=device,
             progress=show,
         )
+
+
+def predict_baselines(symbol: SymbolRows, config: ExperimentConfig, stages: Stages) -> Predictions:
+    """What majority, persistence, reversal and logistic regression say of the rows that the models predict."""
+    settings = walk_forward_settings(config)
+    rows = Dataset(symbol.features, symbol.labels_bps, symbol.label_ends, symbol.segments, symbol.bars.open_time_ms)
+    past = past_moves(symbol.bars.close, config.horizons, symbol.segments)
+    with stages.stage(f"Baselines {symbol.symbol}", settings.folds) as stage:
+
+        def show(fold: int) -> None:
+            stage.at(fold + 1, f"fold {fold + 1}/{settings.folds}")
+
+        return baseline_predictions(rows, past, settings, progress=show)
 
 
 def train_seed(

@@ -24,6 +24,7 @@ from evaluation.run_folder import RunFolder, environment, jsonable
 from evaluation.sharpe import sharpe_estimate
 from evaluation.signal_quality import EnsembleWeights, PredictionQuality, feature_quality, prediction_quality
 from evaluation.trials import Trial, TrialCount, TrialLog, trial_key
+from supervised.baselines import CHEAP
 from supervised.predictions import Predictions
 
 TRIALS = "trials.jsonl"
@@ -38,6 +39,7 @@ def judge_run(
     symbols: Sequence[SymbolRows],
     markets: dict[str, Market],
     predictions: dict[str, Predictions],
+    simple: dict[str, Predictions],
     quality: dict[str, dict[str, Any]],
     trained: Sequence[TrainResult],
     synthetic: bool,
@@ -48,7 +50,8 @@ def judge_run(
     """Backtest on the test days, log the trials, and put the report's data together.
 
     The policy with the best validation is the one that is judged; the test days choose nothing. Trials are logged in
-    the folder that holds the run's folder, so that experiments side by side count together.
+    the folder that holds the run's folder, so that experiments side by side count together. `simple`: what the
+    baselines of `supervised.baselines` said of each symbol.
     """
     tests = [markets[symbol.symbol].slice(symbol.split.validation, symbol.split.rows) for symbol in symbols]
     chosen = int(np.argmax([validation_score(result) for result in trained]))
@@ -67,6 +70,7 @@ def judge_run(
                 test,
                 markets[symbol.symbol],
                 predictions[symbol.symbol],
+                simple[symbol.symbol],
                 outcome,
                 orders,
                 config,
@@ -105,6 +109,7 @@ def symbol_data(
     test: Market,
     whole: Market,
     predictions: Predictions,
+    simple: Predictions,
     result: BacktestResult,
     orders: np.ndarray,
     config: ExperimentConfig,
@@ -115,21 +120,25 @@ def symbol_data(
     start, stop = symbol.split.validation, symbol.split.rows
     labels, ends = symbol.labels_bps[start:stop].astype(np.float64), symbol.label_ends[start:stop] - start
     market_orders = 2.0 * (symbol.instrument.taker_fee_bps + config.half_spread_bps)
-    judged: list[PredictionQuality] = []
-    weights = []
-    for column, horizon in enumerate(config.horizons):
-        for name in (*config.models, "ensemble"):
-            p_up = predictions.values[start:stop, predictions.columns.index(f"p_up_{name}_h{horizon}")]
-            found = prediction_quality(
+
+    def judged(source: Predictions, names: Sequence[str]) -> tuple[PredictionQuality, ...]:
+        found = [
+            prediction_quality(
                 name,
-                p_up.astype(np.float64),
+                source.values[start:stop, source.columns.index(f"p_up_{name}_h{horizon}")].astype(np.float64),
                 labels[:, column],
                 ends[:, column],
                 horizon=horizon,
                 round_trip_bps=market_orders,
                 interval_ms=INTERVAL_MS,
             )
-            judged += [found] if found is not None else []
+            for column, horizon in enumerate(config.horizons)
+            for name in names
+        ]
+        return tuple(quality for quality in found if quality is not None)
+
+    weights = []
+    for horizon in config.horizons:
         if len(config.models) > 1:
             columns = [predictions.weight_columns.index(f"weight_{name}_h{horizon}") for name in config.models]
             rows = np.unique(np.linspace(start, stop - 1, WEIGHT_POINTS).astype(np.int64))
@@ -147,7 +156,8 @@ def symbol_data(
             columns=[f"p_up_ensemble_h{horizon}" for horizon in config.horizons],
             seed=config.seed,
         ),
-        predictions=tuple(judged),
+        predictions=judged(predictions, (*config.models, "ensemble")),
+        simple=judged(simple, [baseline.name for baseline in CHEAP]),
         weights=tuple(weights),
         features=feature_quality(
             symbol.features[start:stop], labels[:, 0], ends[:, 0], symbol.feature_names, horizon=config.horizons[0]

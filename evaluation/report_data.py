@@ -42,6 +42,8 @@ class SymbolData:
     """`run_baselines` on the same span and terms."""
     predictions: tuple[PredictionQuality, ...] = ()
     """One for each model (and the ensemble) and horizon."""
+    simple: tuple[PredictionQuality, ...] = ()
+    """The same of each baseline of the direction: majority, persistence, reversal, logistic regression."""
     weights: tuple[EnsembleWeights, ...] = ()
     """The ensemble's weights over time, one for each horizon."""
     features: FeatureQuality | None = None

@@ -77,6 +77,7 @@ def summary_dict(data: ReportData) -> dict[str, Any]:
             symbol.symbol: _section_dict(section)
             | {
                 "predictions": [_prediction_dict(quality) for quality in symbol.predictions],
+                "simple_predictions": [_prediction_dict(quality) for quality in symbol.simple],
                 "features": _features_dict(symbol.features),
                 "data_quality": symbol.data_quality,
             }

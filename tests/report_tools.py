@@ -62,7 +62,7 @@ def demo_symbol(
         rule = ThresholdRule(f"reading_{k}", enter, columns=observation_columns(test), config=config)
         backtests.append(recorded_backtest(test, config, rule))
     result, orders = backtests[0]
-    predictions, features = [], None
+    predictions, simple, features = [], [], None
     spans = segments(bars.open_time_ms, 60_000)
     assert len(spans) == 1
     for horizon in HORIZONS:
@@ -73,6 +73,8 @@ def demo_symbol(
             p = observations[selection:, names.index(f"p_up_{model}_h{horizon}")]
             judged = prediction_quality(model, p, y, t1, horizon=horizon, round_trip_bps=3.0)
             predictions += [judged] if judged else []
+        coin = np.random.default_rng(horizon).uniform(0.45, 0.55, len(y))
+        simple += [prediction_quality("logistic", coin, y, t1, horizon=horizon, round_trip_bps=3.0)]
         features = features or feature_quality(observations[selection:], y, t1, names, horizon=horizon)
     weights = tuple(
         EnsembleWeights(
@@ -94,6 +96,7 @@ def demo_symbol(
             seed=seed,
         ),
         predictions=tuple(predictions),
+        simple=tuple(simple),
         weights=weights,
         features=features,
         data_quality=quality_report(market.bars).to_dict(),

@@ -61,6 +61,7 @@ def test_page_table_and_json_say_the_same(data, page):
     assert data.summary.verdict.sentence in visible
     assert stored["overall"]["random_entries"]["p_value"] == data.summary.overall.random.p_value
     assert len(stored["symbols"]["SYN/USDT"]["predictions"]) == 8
+    assert [found["name"] for found in stored["symbols"]["SYN/USDT"]["simple_predictions"]] == ["logistic"] * 2
 
 
 def test_a_good_policy_on_the_planted_edge_is_recognised(data):
