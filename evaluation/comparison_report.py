@@ -1,4 +1,4 @@
-"""A comparison of models as a page, as a printed table and as JSON; all three read the same `Comparison`."""
+"""A comparison of models as a page, as printed tables, as JSON and as Markdown; all read the same `Comparison`."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ from evaluation.model_cost import ModelCost
 from evaluation.page import render_page, safe, write_page
 from evaluation.run_folder import jsonable
 from evaluation.svg import interval_cell
+
+LEARNED = ("logistic", "lightgbm", "imbalance")
+"""Baselines that learn from features: the ones that are hard to beat."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +139,47 @@ def score_table(result: SetResult, label: LabelResult) -> Table:
             *(_told(contests[name]) if name in contests else "" for name in result.baselines),
         )
     return table
+
+
+def markdown(comparison: Comparison) -> str:
+    """The tables for a document: scores, and the leads over the baselines that learn from features.
+
+    A lead is in thousandths of a nat with its 95 % interval, Diebold-Mariano's p and, in brackets, the adjusted one.
+    """
+    parts = [comparison.sentence]
+    for result in comparison.sets:
+        parts.append(f"**{result.data.name}**: {result.data.about}")
+        learned = [name for name in result.baselines if name in LEARNED]
+        for label in result.labels:
+            head = ["", "accuracy [95 %]", "PT p", "log-loss [95 %]", "ECE", *(f"lead over {name}" for name in learned)]
+            parts.append(
+                f"{label.label}: {label.rows:,} rows, {formats.share(label.ups, 1)} up\n\n"
+                + "\n".join(
+                    "| " + " | ".join(cells) + " |"
+                    for cells in [head, ["---"] * len(head), *(_cells(score, label, learned) for score in label.scores)]
+                )
+            )
+    return "\n\n".join(parts) + "\n"
+
+
+def _cells(score: Score, label: LabelResult, learned: list[str]) -> list[str]:
+    leads = {contest.baseline: contest for contest in label.contests if contest.model == score.name}
+    at, loss = score.accuracy, score.log_loss
+    return [
+        score.name,
+        f"{formats.share(at.value, 1)} [{formats.share(at.low, 1)}, {formats.share(at.high, 1)}]",
+        formats.p_value(score.timing.p_value),
+        f"{formats.plain(loss.value, 4)} [{formats.plain(loss.low, 4)}, {formats.plain(loss.high, 4)}]",
+        formats.share(score.calibration_error, 1),
+        *(_long(leads[name]) if name in leads else "" for name in learned),
+    ]
+
+
+def _long(contest: Contest) -> str:
+    value, low, high = (formats.signed(1e3 * v, 1) for v in (contest.lead.value, contest.lead.low, contest.lead.high))
+    mark = {"better": "**", "worse": "_", "–": ""}[contest.verdict]
+    p = f"{formats.p_equals(contest.p_value)} ({formats.p_value(contest.adjusted)})"
+    return f"{mark}{value}{mark} [{low}, {high}], {p}"
 
 
 def cost_table(costs: tuple[ModelCost, ...]) -> Table:

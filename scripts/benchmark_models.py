@@ -4,7 +4,7 @@
     python -m scripts.benchmark_models --lobster lobster_GOOG_2012-06-21_L10.parquet
     python -m scripts.benchmark_models --books binance_um_BTCUSDT.l10.parquet --bars BTCUSDT-1m-2026-03.zip
 
-Prints a table for every set and horizon, and writes comparison.json and comparison.html to --out. Folds are stored as
+Prints a table for every set and horizon, and writes comparison.json, .html and .md to --out. Folds are stored as
 they are done: stopped with Ctrl-C and started again, it goes on where it was.
 """
 
@@ -72,9 +72,10 @@ def main(args: Args) -> int:
     from rich.console import Console
 
     from data_pipeline.files import write_json
-    from evaluation.comparison_report import Comparison, comparison_json, cost_table, score_table, write_comparison
+    from evaluation import comparison_report as reports
     from evaluation.comparison_sets import Effort
     from evaluation.model_cost import model_cost
+    from evaluation.page import write_page
     from evaluation.run_folder import environment
     from supervised.devices import resolve_device
 
@@ -89,9 +90,9 @@ def main(args: Args) -> int:
     results = [compared(load(), args, console) for load in sets_of(args, effort)]
     for result in results:
         for label in result.labels:
-            console.print(score_table(result, label), highlight=False)
+            console.print(reports.score_table(result, label), highlight=False)
     costs = tuple(model_cost(kind, len(results[0].data.feature_names), (1, 5), seed=args.seed) for kind in args.models)
-    console.print(cost_table(costs), highlight=False)
+    console.print(reports.cost_table(costs), highlight=False)
     console.print(
         "Accuracy and log-loss with overlap in their intervals. vs: the baseline's log-loss less the model's, in "
         "thousandths of a nat, with\nDiebold-Mariano's p; * better, ! worse at 5 % with all comparisons of the set "
@@ -99,10 +100,11 @@ def main(args: Args) -> int:
         highlight=False,
         soft_wrap=True,
     )
-    comparison = Comparison(tuple(results), costs, {**asdict(args), **environment()})
+    comparison = reports.Comparison(tuple(results), costs, {**asdict(args), **environment()})
     console.print(comparison.sentence, soft_wrap=True, highlight=False)
-    write_json(args.out / "comparison.json", comparison_json(comparison))
-    page = write_comparison(comparison, args.out / "comparison.html")
+    write_json(args.out / "comparison.json", reports.comparison_json(comparison))
+    write_page(reports.markdown(comparison), args.out / "comparison.md")
+    page = reports.write_comparison(comparison, args.out / "comparison.html")
     console.print(f"written: {page}", soft_wrap=True, highlight=False)
     return 0
 

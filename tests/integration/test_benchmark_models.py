@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from contextlib import contextmanager
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from data_pipeline.errors import InputError
 from evaluation.comparison_runs import run_set
 from evaluation.comparison_sets import Effort, lobster_set, recorded_set, synthetic_set
-from scripts.benchmark_models import Args, main
+from scripts.benchmark_models import Args, main, main_cli
 from tests.book_tools import RECORDED, real_data
 from tests.browser import BROWSER, in_browser, text_of
 
@@ -39,6 +40,15 @@ def test_every_forecaster_is_scored_on_the_same_rows(out):
         assert len(label["contests"]) == 3 * 5 + 1
     assert [cost["model"] for cost in found["costs"]] == ["lstm", "tcn"]
     assert all(device["labels_per_second"] > 0 for cost in found["costs"] for device in cost["devices"])
+
+
+def test_the_document_tells_the_same_numbers(out):
+    label = json.loads((out / "comparison.json").read_text())["sets"][0]["labels"][0]
+    table = (out / "comparison.md").read_text()
+    assert f"{label['rows']:,} rows" in table
+    for score in label["scores"]:
+        assert f"| {score['name']} | {100 * score['accuracy']['value']:.1f} % [" in table
+    assert table.count("| tcn |") == 2
 
 
 def test_going_on_takes_what_is_there(out, capsys):
@@ -97,6 +107,12 @@ def test_unusable_input_is_said_in_a_line(tmp_path):
         main(Args(books=(tmp_path / "none.parquet",), out=tmp_path))
     with pytest.raises(InputError, match="folds 0 is below 1"):
         main(Args(folds=0, out=tmp_path))
+
+
+def test_the_command_line_ends_with_two_on_bad_input(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["benchmark_models", "--lobster", "none.parquet", "--out", str(tmp_path)])
+    assert main_cli() == 2
+    assert capsys.readouterr().err.startswith("error: none.parquet: it cannot be read")
 
 
 def test_recorded_books_are_known_when_they_are_used():
