@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -16,6 +17,7 @@ from evaluation import formats
 from evaluation.comparison import LEVEL, Contest, LabelResult, Score
 from evaluation.comparison_runs import SetResult
 from evaluation.figures import calibration_figure
+from evaluation.intervals import student_interval
 from evaluation.model_cost import ModelCost
 from evaluation.page import render_page, safe, write_page
 from evaluation.run_folder import jsonable
@@ -82,6 +84,7 @@ def render_comparison(comparison: Comparison) -> str:
         comparison=comparison,
         figures=figures,
         winners=winners,
+        shuffled_sentence=shuffled_sentence,
         level=LEVEL,
     )
 
@@ -158,8 +161,20 @@ def markdown(comparison: Comparison) -> str:
                     "| " + " | ".join(cells) + " |"
                     for cells in [head, ["---"] * len(head), *(_cells(score, label, learned) for score in label.scores)]
                 )
+                + f"\n\n{shuffled_sentence(result, label)}"
             )
     return "\n\n".join(parts) + "\n"
+
+
+def shuffled_sentence(result: SetResult, label: LabelResult) -> str:
+    """What training on shuffled labels taught, over all shuffles; empty without any."""
+    leads = [contest.lead.value for contest in label.contests if contest.model in result.shuffled]
+    if not leads:
+        return ""
+    mean = student_interval(1e3 * np.array(leads))
+    ends = f" [{formats.signed(mean.low, 2)}, {formats.signed(mean.high, 2)}]" if len(leads) > 1 else ""
+    told = f"{formats.signed(mean.value, 2)}{ends} over {formats.counted(len(leads), 'shuffle')}"
+    return f"Shuffled labels: mean lead over {result.baselines[0]} {told}, thousandths of a nat."
 
 
 def _cells(score: Score, label: LabelResult, learned: list[str]) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ class SetResult:
     """The ensemble last, when there is more than one member."""
     baselines: tuple[str, ...]
     shuffled: tuple[str, ...]
-    """Models trained on shuffled labels, as `{model} shuffled`."""
+    """Models trained on shuffled labels: `{model} shuffled`, numbered when there are several shuffles."""
     labels: tuple[LabelResult, ...]
 
 
@@ -52,15 +53,16 @@ def run_set(
     out: Path,
     *,
     shuffled: Sequence[ModelKind] = (),
+    shuffles: int = 1,
     baselines: Sequence[Baseline] | None = None,
     device: str = "cpu",
     flips: int = 9999,
     stage: StageOf = lambda _: nullcontext(silent),
 ) -> SetResult:
-    """Train and judge `kinds`, their ensemble, the baselines, and the `shuffled` kinds once more on shuffled labels.
+    """Train and judge `kinds`, their ensemble, the baselines, and the `shuffled` kinds on labels dealt out anew.
 
-    Folders are made under `out`. `baselines`: those of `data` when None. Raises InputError when a folder holds a run of
-    other data or settings.
+    Folders are made under `out`. `shuffles`: how many times labels are dealt out for each of the shuffled kinds.
+    `baselines`: those of `data` when None. Raises InputError when a folder holds a run of other data or settings.
     """
     folder = Path(out) / data.slug
     chosen = data.baselines if baselines is None else tuple(baselines)
@@ -75,11 +77,12 @@ def run_set(
     with stage("baselines") as tell:
         forecasts |= baseline_forecasts(data, chosen, folder / BASELINES, tell)
     controls = []
-    for kind in shuffled:
-        name = f"{kind} shuffled"
-        labels = shuffle(data.data.y, data.config.seed)
+    for kind, number in product(shuffled, range(shuffles)):
+        name = f"{kind} shuffled" + (f" {number + 1}" if shuffles > 1 else "")
+        labels = shuffle(data.data.y, data.config.seed + number)
         with stage(name) as tell:
-            forecasts[name] = model_forecast(data, kind, labels, folder / f"{kind}_shuffled", device, tell)
+            place = folder / f"{kind}_shuffled_{number + 1}"
+            forecasts[name] = model_forecast(data, kind, labels, place, device, tell)
         controls.append(name)
     results = compare(
         forecasts,

@@ -48,7 +48,9 @@ class Args:
     models: tuple[ModelKind, ...] = MODEL_KINDS
     """Architectures; their ensemble joins them when there are several."""
     shuffled: tuple[ModelKind, ...] = ("lstm",)
-    """Architectures that are trained once more on shuffled labels, and must learn nothing."""
+    """Architectures that are trained on shuffled labels too, and must learn nothing."""
+    shuffles: int = 1
+    """Times that labels are shuffled. One may lean either way by luck; the mean over several must not."""
     epochs: int = 8
     """Most passes over a fold's training rows (more on small sets, see --steps)."""
     folds: int = 4
@@ -79,7 +81,7 @@ def main(args: Args) -> int:
     from evaluation.run_folder import environment
     from supervised.devices import resolve_device
 
-    for name in ("days", "epochs", "folds", "steps", "flips"):
+    for name in ("days", "epochs", "folds", "steps", "flips", "shuffles"):
         if getattr(args, name) < 1:
             raise InputError(f"{name} {getattr(args, name)} is below 1", where=f"--{name}", remedy="use 1 or more")
     resolve_device(args.device)
@@ -91,6 +93,7 @@ def main(args: Args) -> int:
     for result in results:
         for label in result.labels:
             console.print(reports.score_table(result, label), highlight=False)
+            console.print(reports.shuffled_sentence(result, label), highlight=False, soft_wrap=True)
     costs = tuple(model_cost(kind, len(results[0].data.feature_names), (1, 5), seed=args.seed) for kind in args.models)
     console.print(reports.cost_table(costs), highlight=False)
     console.print(
@@ -140,6 +143,7 @@ def compared(data: ComparisonSet, args: Args, console: Console) -> SetResult:
             args.models,
             args.out,
             shuffled=[kind for kind in args.shuffled if kind in args.models],
+            shuffles=args.shuffles,
             device=args.device,
             flips=args.flips,
             stage=stage,

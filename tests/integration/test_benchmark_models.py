@@ -11,9 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from data_pipeline.errors import InputError
+from evaluation.comparison_report import shuffled_sentence
 from evaluation.comparison_runs import run_set
 from evaluation.comparison_sets import Effort, lobster_set, recorded_set, synthetic_set
+from evaluation.intervals import student_interval
 from scripts.benchmark_models import Args, main, main_cli
+from supervised.baselines import CHEAP
 from tests.book_tools import RECORDED, real_data
 from tests.browser import BROWSER, in_browser, text_of
 
@@ -61,6 +64,17 @@ def test_going_on_takes_what_is_there(out, capsys):
     printed = capsys.readouterr().out
     assert "lstm shuffled" in printed
     assert "vs lightgbm" in printed
+
+
+def test_shuffled_labels_teach_nothing_on_average(tmp_path):
+    data = synthetic_set("planted_edge", 5, EFFORT)
+    result = run_set(data, ["lstm"], tmp_path, shuffled=["lstm"], shuffles=4, baselines=CHEAP[:1], flips=99)
+    assert result.shuffled == tuple(f"lstm shuffled {number}" for number in (1, 2, 3, 4))
+    for label in result.labels:
+        leads = np.array([contest.lead.value for contest in label.contests if contest.model in result.shuffled])
+        ends = student_interval(leads, 0.999)
+        assert ends.low < 0.0
+        assert "over 4 shuffles" in shuffled_sentence(result, label)
 
 
 def test_a_folder_of_other_settings_is_refused(out):
