@@ -2,7 +2,8 @@
 
 Those of the system's library differ from machine to machine in the last bit, and are called one value at a time. These
 are made of additions, multiplications, divisions and selections only, each rounded once: the same bits everywhere,
-whether LLVM runs them on one value or on a vector register full of them.
+whether LLVM runs them on one value or on a vector register full of them. `fastmath=False` is stated on each: where it
+is not, numba takes the setting of the function that calls it first, and keeps it for every caller after that.
 """
 
 import math
@@ -37,7 +38,7 @@ float_bits = _bitcast(types.float64, types.int64, ir.IntType(64))
 bits_float = _bitcast(types.int64, types.float64, ir.DoubleType())
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(error_model="numpy", fastmath=False, forceinline=True)
 def log(x: float) -> float:
     """Natural logarithm of a positive, finite float64, subnormal ones included; error below 1 unit in the last place.
 
@@ -60,7 +61,7 @@ def log(x: float) -> float:
     return k * LN2_HIGH - ((half - (s * (half + (even + odd)) + k * LN2_LOW)) - f)
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(error_model="numpy", fastmath=False, forceinline=True)
 def exp(x: float) -> float:
     """e^x; error of about 1 unit in the last place. 0 below -745.2 and infinity above 709.8; no meaning for NaN.
 
@@ -87,7 +88,7 @@ def exp(x: float) -> float:
     return value * bits_float((first + 1023) << 52) * bits_float((whole - first + 1023) << 52)
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(error_model="numpy", fastmath=False, forceinline=True)
 def normal_cdf(x: float) -> float:
     """Distribution function of the standard normal; absolute error below 4e-16. No meaning for NaN.
 
@@ -125,19 +126,19 @@ def normal_cdf(x: float) -> float:
     return tail if x < 0.0 else 1.0 - tail
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(error_model="numpy", fastmath=False, forceinline=True)
 def sin_turns(x: float) -> float:
     """sin(2πx), exact at quarters of a turn, error below 2 units in the last place; |x| < 2^40."""
     return _circle(x, 0)
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(error_model="numpy", fastmath=False, forceinline=True)
 def cos_turns(x: float) -> float:
     """cos(2πx), exact at quarters of a turn, error below 2 units in the last place; |x| < 2^40."""
     return _circle(x, 1)
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(error_model="numpy", fastmath=False, forceinline=True)
 def _circle(x: float, quarters: int) -> float:
     """sin(2π (x + quarters / 4)): fdlibm's series on the eighth of a turn around the nearest quarter."""
     nearest = (4.0 * x + ROUNDER) - ROUNDER

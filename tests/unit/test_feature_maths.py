@@ -1,6 +1,8 @@
 """Own elementary functions: accurate, right at the edges, and the same bits one at a time or many."""
 
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -93,3 +95,33 @@ def test_circle_functions_are_within_two_units_and_exact_at_quarters(function, r
     expected = [0.0, 1.0, 0.0, -1.0] * 3
     start = 0 if function is sines else 1
     assert quarters.tolist() == expected[start : start + 9]
+
+
+LOOSE_FIRST = """
+import sys
+
+import numpy as np
+from numba import njit
+
+from features.maths import exp, log, normal_cdf, sin_turns
+
+
+@njit(error_model="numpy", fastmath=True)
+def loose(x, out):
+    for t in range(len(x)):
+        out[t] = exp(x[t]), log(x[t]), normal_cdf(x[t]), sin_turns(x[t])
+
+
+x = np.frombuffer(sys.stdin.buffer.read())
+out = np.empty((len(x), 4))
+loose(x, out)
+sys.stdout.buffer.write(out.tobytes())
+"""
+
+
+def test_a_first_caller_with_loose_arithmetic_changes_no_bit() -> None:
+    """In a process of its own, for numba keeps what the first caller made of a function."""
+    x = RNG.uniform(0.01, 30, 2_000)
+    child = subprocess.run([sys.executable, "-c", LOOSE_FIRST], input=x.tobytes(), capture_output=True, check=True)
+    expected = np.stack([values(function, x) for function in (exps, logs, normal_cdfs, sines)], axis=1)
+    assert child.stdout == expected.tobytes()
