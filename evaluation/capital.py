@@ -5,16 +5,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from envs.backtest import Backtest, BacktestResult
-from envs.config import BothTouched, MarketConfig
+from envs.config import MarketConfig
 from envs.market import Market
 from envs.policy import Policy
+from evaluation.ambiguity import Ambiguity, ambiguity_of, other_bound
 from evaluation.intervals import Interval, bootstrap_intervals, mean_return
 
 Floats = NDArray[np.float64]
@@ -59,15 +60,14 @@ def capital_curve(
     for capitals that are not positive.
     """
     result = Backtest(market, config, capitals).run(policy)
-    other = result
-    if result.costs.ambiguous.any():
-        first: BothTouched = "target_first" if config.both_touched == "stop_first" else "stop_first"
-        other = Backtest(market, replace(config, both_touched=first), capitals).run(policy)
-    bounds = other.equity[-1] / other.initial_capital - 1.0
-    return tuple(_point(result, lane, config.leverage, float(bounds[lane]), seed) for lane in range(len(capitals)))
+    other = other_bound(market, config, policy, result)
+    return tuple(
+        _point(result, lane, config.leverage, ambiguity_of([(result, other)], lane), seed)
+        for lane in range(len(capitals))
+    )
 
 
-def _point(result: BacktestResult, lane: int, leverage: float, other_return: float, seed: int) -> CapitalPoint:
+def _point(result: BacktestResult, lane: int, leverage: float, unclear: Ambiguity, seed: int) -> CapitalPoint:
     trades = result.trades.filter(pc.equal(result.trades.column("lane"), lane))
 
     def column(name: str) -> Floats:
@@ -95,9 +95,9 @@ def _point(result: BacktestResult, lane: int, leverage: float, other_return: flo
         spread_bps=mean_bps("spread_cost"),
         impact_bps=mean_bps("impact_cost"),
         deployed=float(share.mean()) if share.size else math.nan,
-        net_return=float(result.equity[-1, lane]) / capital - 1.0,
-        ambiguous=float(costs.ambiguous[lane] / costs.trades[lane]) if costs.trades[lane] else math.nan,
-        other_return=other_return,
+        net_return=unclear.net_return,
+        ambiguous=unclear.share,
+        other_return=unclear.other_return,
         ruined=bool(result.ruined[lane]),
     )
 

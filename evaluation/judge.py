@@ -16,6 +16,7 @@ from envs.backtest import BacktestResult
 from envs.config import MarketConfig
 from envs.market import Market
 from evaluation.account import account_of, combine
+from evaluation.ambiguity import other_bound
 from evaluation.baselines import recorded_backtest, run_baselines
 from evaluation.config import ExperimentConfig
 from evaluation.dataset import INTERVAL_MS, SymbolRows
@@ -60,7 +61,7 @@ def judge_run(
         step(0.5 * number / len(trained), f"backtest {number + 1}/{len(trained)}")
         policy = load_policy(result.best_checkpoint)
         outcomes.append([recorded_backtest(test, market_config, policy) for test in tests])
-    parts = []
+    judged, parts = load_policy(trained[chosen].best_checkpoint), []
     for number, (symbol, test) in enumerate(zip(symbols, tests, strict=True)):
         step(0.5 + 0.4 * number / len(symbols), f"baselines of {symbol.symbol}")
         outcome, orders = outcomes[chosen][number]
@@ -72,6 +73,7 @@ def judge_run(
                 predictions[symbol.symbol],
                 simple[symbol.symbol],
                 outcome,
+                other_bound(test, market_config, judged, outcome),
                 orders,
                 config,
                 market_config,
@@ -111,6 +113,7 @@ def symbol_data(
     predictions: Predictions,
     simple: Predictions,
     result: BacktestResult,
+    other: BacktestResult,
     orders: np.ndarray,
     config: ExperimentConfig,
     market_config: MarketConfig,
@@ -147,6 +150,7 @@ def symbol_data(
     return SymbolData(
         market=test,
         result=result,
+        other=other,
         baselines=run_baselines(
             test,
             market_config,

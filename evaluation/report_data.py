@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from envs.backtest import BacktestResult
 from envs.market import Market
 from evaluation.account import Account, AccountSummary, account_of, carried, combine, summarise_account
+from evaluation.ambiguity import Ambiguity, ambiguity_of
 from evaluation.baselines import Baselines, RandomEntries
 from evaluation.intervals import Interval, student_interval
 from evaluation.overfitting import Overfitting, probability_of_overfitting
@@ -38,6 +39,8 @@ class SymbolData:
     """The test span, as it was traded."""
     result: BacktestResult
     """The judged policy on it, one lane."""
+    other: BacktestResult
+    """`other_bound` of `result`: bars that touched both barriers counted for the other one."""
     baselines: Baselines
     """`run_baselines` on the same span and terms."""
     predictions: tuple[PredictionQuality, ...] = ()
@@ -126,6 +129,8 @@ class SectionSummary:
     random: RandomSummary
     accounts: Mapping[str, Account]
     """The accounts behind the summaries, by name."""
+    ambiguity: Ambiguity
+    """How much of the policy's result hangs on which barrier a bar touched first."""
 
     def baseline(self, name: str) -> AccountSummary:
         """The baseline called `name`."""
@@ -175,7 +180,7 @@ def _summarise(data: ReportData) -> Summary:
     randoms = [symbol.baselines.random for symbol in data.symbols]
     names = [symbol.symbol for symbol in data.symbols]
     sections = tuple(
-        _section(name, accounts, random, _notes(symbol), interval_ms, data.seed)
+        _section(name, accounts, random, _notes(symbol), [symbol], interval_ms, data.seed)
         for name, accounts, random, symbol in zip(names, parts, randoms, data.symbols, strict=True)
     )
     if len(sections) == 1:
@@ -184,7 +189,8 @@ def _summarise(data: ReportData) -> Summary:
         everywhere = [name for name in parts[0] if all(name in accounts for accounts in parts)]
         combined = {name: combine([accounts[name] for accounts in parts], name) for name in everywhere}
         capital = [accounts[POLICY].initial_capital for accounts in parts]
-        overall = _section("All symbols", combined, _combine_random(randoms, capital), {}, interval_ms, data.seed)
+        random = _combine_random(randoms, capital)
+        overall = _section("All symbols", combined, random, {}, data.symbols, interval_ms, data.seed)
 
     sharpe, trials = overall.policy.sharpe, data.trials
     deflated = deflated_sharpe(
@@ -241,6 +247,7 @@ def _section(
     accounts: dict[str, Account],
     random: RandomEntries,
     notes: Mapping[str, str],
+    symbols: Sequence[SymbolData],
     interval_ms: int,
     seed: int,
 ) -> SectionSummary:
@@ -253,6 +260,7 @@ def _section(
         notes=notes,
         random=_random_summary(random, accounts[POLICY].net_return, accounts[POLICY].initial_capital),
         accounts=accounts,
+        ambiguity=ambiguity_of([(symbol.result, symbol.other) for symbol in symbols]),
     )
 
 

@@ -38,6 +38,9 @@ def summary_table(data: ReportData) -> Table:
 def _add_section(table: Table, section: SectionSummary) -> None:
     table.add_section()
     table.add_row(*_row(section.policy, f"{section.title} {section.policy.name.lower()}"), style="bold")
+    unclear = section.ambiguity
+    if unclear.ambiguous:
+        table.add_row(f"Other bound\n({share(unclear.share, 1)} of exits)", percent(unclear.other_return))
     for account in section.baselines:
         table.add_row(*_row(account, account.name))
     random = section.random
@@ -102,6 +105,7 @@ def _section_dict(section: SectionSummary) -> dict[str, Any]:
         "policy": _account_dict(section.policy),
         "baselines": {account.name: _account_dict(account) for account in section.baselines},
         "notes": section.notes,
+        "ambiguous_exits": {**_plain(section.ambiguity), "share": section.ambiguity.share},
         "random_entries": {
             name: getattr(random, name) for name in ("lanes", "median", "low", "high", "percentile", "p_value")
         },

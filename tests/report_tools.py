@@ -15,6 +15,7 @@ from envs.config import MarketConfig
 from envs.market import Market
 from envs.observation import observation_columns
 from envs.rules import ThresholdRule
+from evaluation.ambiguity import other_bound
 from evaluation.baselines import recorded_backtest, run_baselines
 from evaluation.report_data import ReportData, SeedData, SymbolData
 from evaluation.signal_quality import EnsembleWeights, feature_quality, prediction_quality
@@ -57,10 +58,9 @@ def demo_symbol(
     whole = Market.build(bars, observations, names, instrument)
     before, test = whole.slice(0, selection), whole.slice(selection, rows)
 
-    backtests = []
-    for k in range(len(seeds)):
-        rule = ThresholdRule(f"reading_{k}", enter, columns=observation_columns(test), config=config)
-        backtests.append(recorded_backtest(test, config, rule))
+    names_seen = observation_columns(test)
+    rules = [ThresholdRule(f"reading_{k}", enter, columns=names_seen, config=config) for k in range(len(seeds))]
+    backtests = [recorded_backtest(test, config, rule) for rule in rules]
     result, orders = backtests[0]
     predictions, simple, features = [], [], None
     spans = segments(bars.open_time_ms, 60_000)
@@ -85,6 +85,7 @@ def demo_symbol(
     data = SymbolData(
         market=test,
         result=result,
+        other=other_bound(test, config, rules[0], result),
         baselines=run_baselines(
             test,
             config,

@@ -11,6 +11,7 @@ from html import escape
 import pytest
 from rich.console import Console
 
+from envs.config import MarketConfig
 from evaluation import report
 from evaluation.formats import percent, share, signed
 from evaluation.report import render_report, write_report
@@ -151,6 +152,30 @@ def test_several_symbols_have_a_section_each_and_one_together(two):
     assert whole.random.returns == pytest.approx(sum(part.random.returns for part in parts) / 2)
     assert set(summary_dict(two)["symbols"]) == {"SYN/USDT", "SYN2/USDT"}
     assert two.summary.verdict.level == "too_little"
+
+
+def test_both_bounds_are_told_where_bars_touched_both_barriers():
+    """Brackets of 4 bps, which many a bar touches on both sides: every symbol is told of, and all of them together."""
+    close = MarketConfig(default_tp_bps=4.0, default_sl_bps=4.0)
+    data = demo_report("no_edge", ("SYN/USDT", "SYN2/USDT"), test_days=3, config=close)
+    stored = summary_dict(data)
+    parts = [stored["symbols"][symbol.symbol]["ambiguous_exits"] for symbol in data.symbols]
+    for part, symbol in zip(parts, data.symbols, strict=True):
+        assert part["exits"] == symbol.result.trades.num_rows
+        assert part["share"] == part["ambiguous"] / part["exits"] > 0.0
+        assert part["other_return"] > part["net_return"] == symbol.result.equity[-1, 0] / 10_000.0 - 1.0
+    whole = stored["overall"]["ambiguous_exits"]
+    assert whole["ambiguous"] == sum(part["ambiguous"] for part in parts)
+    assert whole["other_return"] == pytest.approx(sum(part["other_return"] for part in parts) / 2)
+    visible, console = text_of(render_report(data)), Console(width=80)
+    with console.capture() as capture:
+        console.print(summary_table(data))
+    for part in (whole, *parts):
+        counted = f"{part['ambiguous']:,} exits of {part['exits']:,} ({share(part['share'], 2)})"
+        bounds = f"{percent(part['net_return'])} as counted, {percent(part['other_return'])} with the other"
+        assert counted in visible
+        assert bounds in visible
+        assert percent(part["other_return"]) in capture.get()
 
 
 def test_a_policy_that_never_trades_has_a_page(idle):
