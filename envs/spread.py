@@ -8,7 +8,10 @@ from numba import njit
 from data_pipeline.errors import InputError
 from data_pipeline.instruments import Instrument
 from data_pipeline.schema import BarArrays
+from envs.columns import HALF_SPREAD
+from envs.config import MarketConfig
 from envs.costs import DAY_MS
+from envs.market import Market
 
 # State of the model, float64: averages of the product and of the weights, logs of the last bar.
 PRODUCT, WEIGHT, LAST_CLOSE, LAST_MIDDLE = range(4)
@@ -96,3 +99,9 @@ def half_spread_of_bars(
     model = SpreadModel(instrument.tick_size, interval_ms, scale, floor_ticks)
     known = model.update(bars.open_time_ms, bars.high, bars.low, bars.close)
     return np.concatenate([[np.nan], known[:-1]])
+
+
+def half_spreads(market: Market, config: MarketConfig) -> np.ndarray:
+    """What market orders pay in each bar, float64 (T,) as a fraction: the market's own, else the config's constant."""
+    known = market.prices[:, HALF_SPREAD]
+    return np.where(np.isnan(known), config.half_spread_bps * 1e-4, known)

@@ -8,6 +8,7 @@ from typing import Literal
 
 from data_pipeline.errors import InputError
 
+SpreadKind = Literal["constant", "bars"]
 ModelKind = Literal["tcn", "transformer", "lstm", "mixer"]
 
 
@@ -63,6 +64,9 @@ class ExperimentConfig:
     """Overrides the instrument's taker fee, in basis points of the notional."""
     half_spread_bps: float = 0.5
     """Half of the bid-ask spread, paid on every market order."""
+    spread_model: SpreadKind = "constant"
+    """Where the half-spread comes from: --half-spread-bps throughout; or bars, estimated row by row from past bars
+    (Abdi & Ranaldo 2017), at least half a tick. Outcomes are learned with the constant either way."""
     take_profit_bps: float = 50.0
     """Take-profit distance of discrete actions, in basis points of the entry price."""
     stop_loss_bps: float = 30.0

@@ -87,7 +87,11 @@ def run_experiment(config: ExperimentConfig, console: Console | None = None) -> 
         }
         markets = {
             symbol.symbol: build_market(
-                symbol, predictions[symbol.symbol], path / "markets", further=config.observe == "everything"
+                symbol,
+                predictions[symbol.symbol],
+                path / "markets",
+                further=config.observe == "everything",
+                spread=config.spread_model,
             )
             for symbol in symbols
         }

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from envs.config import MarketConfig
 from envs.market import Market
+from envs.spread import half_spreads
 
 Floats = NDArray[np.float64]
 Longs = NDArray[np.int64]
@@ -49,8 +50,9 @@ class Foresight:
 def perfect_foresight(market: Market, config: MarketConfig) -> Foresight:
     """The best trades on `market` known in full, by dynamic programming in O(T log T).
 
-    With V(b) the most equity when flat after the open of bar b, a trade from a to b leaves V(a) (α + β_a · open_b): a
-    line in the price. V(b) is the larger of V(b - 1) and the highest line at open_b, which a Li Chao tree finds.
+    With V(b) the most equity when flat after the open of bar b, a trade from a to b leaves V(a) (α + β_a · price_b): a
+    line in what b sells at for a long, buys at for a short (the open less or plus the bar's half-spread). V(b) is the
+    larger of V(b - 1) and the highest of these lines, which a Li Chao tree for each side finds.
     """
     instrument = market.instrument
     growth, entry, exit_, side = _best_trades(
@@ -58,7 +60,7 @@ def perfect_foresight(market: Market, config: MarketConfig) -> Foresight:
         float(market.prices[-1, 3]),
         market.tradable,
         instrument.taker_fee_bps * 1e-4,
-        config.half_spread_bps * 1e-4,
+        half_spreads(market, config),
         float(config.leverage),
         instrument.shortable,
     )
@@ -113,16 +115,19 @@ def _best_trades(
     last_close: float,
     tradable: NDArray[np.bool_],
     fee: float,
-    spread: float,
+    spread: Floats,
     leverage: float,
     short: bool,
 ) -> tuple[float, Longs, Longs, Longs]:
     bars = len(opens)
     prices = np.append(opens, last_close)  # index `bars` stands for the close that ends the data
-    xs = np.unique(prices)
-    place = np.searchsorted(xs, prices)
-    size = len(xs)
-    tree = np.full(4 * size, -1, dtype=np.int64)
+    spreads = np.append(spread, spread[-1])
+    # What a market order sells and buys at: longs end in the one, shorts in the other.
+    sold, bought = prices * (1.0 - spreads), prices * (1.0 + spreads)
+    long_xs, short_xs = np.unique(sold), np.unique(bought)
+    long_place, short_place = np.searchsorted(long_xs, sold), np.searchsorted(short_xs, bought)
+    longs = np.full(4 * len(long_xs), -1, dtype=np.int64)
+    shorts = np.full(4 * len(short_xs), -1, dtype=np.int64)
     # Line 2a is a long begun at the open of bar a, 2a + 1 a short.
     offset, slope = np.zeros(2 * bars), np.zeros(2 * bars)
     equity = np.ones(bars + 1)
@@ -133,26 +138,31 @@ def _best_trades(
         if b > 0:
             equity[b] = equity[b - 1]
         if holding:
-            line = _highest(tree, offset, slope, xs, size, place[b])
-            value = offset[line] + slope[line] * prices[b]
+            line = _highest(longs, offset, slope, long_xs, len(long_xs), long_place[b])
+            value = offset[line] + slope[line] * sold[b]
             if value > equity[b]:
                 equity[b], closed[b] = value, line
+            if short:
+                line = _highest(shorts, offset, slope, short_xs, len(short_xs), short_place[b])
+                value = offset[line] + slope[line] * bought[b]
+                if value > equity[b]:
+                    equity[b], closed[b] = value, line
         if b == 0 or b == bars:
             continue
         if not tradable[b - 1]:
             if holding:
-                tree[:] = -1  # every position is closed here and none may begin
+                longs[:] = -1  # every position is closed here and none may begin
+                shorts[:] = -1
                 holding = False
             continue
         money = equity[b]
-        bought, sold = opens[b] * (1.0 + spread), opens[b] * (1.0 - spread)
         offset[2 * b] = money * (1.0 - stake * (1.0 + fee))
-        slope[2 * b] = money * stake * (1.0 - spread) * (1.0 - fee) / bought
-        _insert(tree, offset, slope, xs, size, 2 * b)
+        slope[2 * b] = money * stake * (1.0 - fee) / bought[b]
+        _insert(longs, offset, slope, long_xs, len(long_xs), 2 * b)
         if short:
             offset[2 * b + 1] = money * (1.0 + stake * (1.0 - fee))
-            slope[2 * b + 1] = -money * stake * (1.0 + spread) * (1.0 + fee) / sold
-            _insert(tree, offset, slope, xs, size, 2 * b + 1)
+            slope[2 * b + 1] = -money * stake * (1.0 + fee) / sold[b]
+            _insert(shorts, offset, slope, short_xs, len(short_xs), 2 * b + 1)
         holding = True
 
     entry, stop, side = np.empty(bars, np.int64), np.empty(bars, np.int64), np.empty(bars, np.int64)

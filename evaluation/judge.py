@@ -15,6 +15,7 @@ from agents.train import TrainResult
 from envs.backtest import BacktestResult
 from envs.config import MarketConfig
 from envs.market import Market
+from envs.spread import half_spreads
 from evaluation.account import account_of, combine
 from evaluation.ambiguity import other_bound
 from evaluation.baselines import recorded_backtest, run_baselines
@@ -122,7 +123,7 @@ def symbol_data(
     """One symbol's part of the report. The threshold rule is chosen on all days before the test."""
     start, stop = symbol.split.validation, symbol.split.rows
     labels, ends = symbol.labels_bps[start:stop].astype(np.float64), symbol.label_ends[start:stop] - start
-    market_orders = 2.0 * (symbol.instrument.taker_fee_bps + config.half_spread_bps)
+    market_orders = 2.0 * (symbol.instrument.taker_fee_bps + 1e4 * float(half_spreads(test, market_config).mean()))
 
     def judged(source: Predictions, names: Sequence[str]) -> tuple[PredictionQuality, ...]:
         found = [

@@ -9,9 +9,12 @@ import numpy as np
 from data_pipeline.errors import InputError
 from data_pipeline.files import write_json
 from envs.config import MarketConfig
+from envs.costs import TradingCosts
 from envs.fills import order_quantity
 from envs.market import Market
+from envs.spread import half_spread_of_bars
 from envs.terms import TAKER_FEE, trading_terms
+from evaluation.config import SpreadKind
 from evaluation.dataset import INTERVAL_MS, SymbolRows
 from features.scaling import Scaler
 from supervised.observation import observation_rows
@@ -20,11 +23,19 @@ from supervised.predictions import Predictions
 SCALER = "scaler.json"
 
 
-def build_market(symbol: SymbolRows, predictions: Predictions, folder: Path, *, further: bool = False) -> Market:
+def build_market(
+    symbol: SymbolRows,
+    predictions: Predictions,
+    folder: Path,
+    *,
+    further: bool = False,
+    spread: SpreadKind = "constant",
+) -> Market:
     """The market of one symbol over all its rows, saved under `folder`/SYMBOL with the scaler of its observations.
 
-    `further` shows the policy what the models say beside P(up): moves, outcomes and uncertainties. The scaler is fitted
-    on the training rows that have predictions. Raises InputError when there are none.
+    `further` shows the policy what the models say beside P(up): moves, outcomes and uncertainties. `spread`: the
+    half-spread is the market config's constant, or that of `SpreadModel` on the bars. The scaler is fitted on the
+    training rows that have predictions. Raises InputError when there are none.
     """
     rows = observation_rows(symbol.features, predictions.values, predictions.further if further else None)
     complete = np.isfinite(rows).all(axis=1) & (np.arange(len(rows)) < symbol.split.train)
@@ -36,7 +47,9 @@ def build_market(symbol: SymbolRows, predictions: Predictions, folder: Path, *, 
         )
     scaler = Scaler.fit(rows, np.asarray(complete))
     columns = (*symbol.feature_names, *predictions.columns, *(predictions.further_columns if further else ()))
-    market = Market.build(symbol.bars, scaler.transform(rows), columns, symbol.instrument, INTERVAL_MS)
+    modelled = half_spread_of_bars(symbol.bars, symbol.instrument, INTERVAL_MS) if spread == "bars" else None
+    costs = TradingCosts(half_spread=modelled)
+    market = Market.build(symbol.bars, scaler.transform(rows), columns, symbol.instrument, INTERVAL_MS, costs=costs)
     target = market.save(folder / symbol.slug)
     write_json(target / SCALER, scaler.to_dict())
     return Market.load(target)

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from data_pipeline.instruments import Instrument
 from envs import lanes
 from envs.batch import LaneBatch
-from envs.columns import CALENDAR_COLUMNS, CLOSE, FINER_COLUMNS, PRICE_COLUMNS, VOLUME
+from envs.columns import CALENDAR_COLUMNS, CLOSE, FINER_COLUMNS, HIGH, LOW, PRICE_COLUMNS, VOLUME
 from envs.config import MarketConfig
 from envs.costs import ImpactModel, TradingCosts
 from envs.kernel import open_lanes
 from envs.market import Market
 from envs.observation import observation_columns
 from envs.risk import RiskControl
+from envs.spread import SpreadModel
 from envs.trades import MONEY
 from live.feed import ClosedBar, bar_block
 
@@ -61,12 +62,23 @@ class PaperAccount:
     """The account; `money` and `count` read it by the names of `envs.lanes`."""
 
     def __init__(
-        self, instrument: Instrument, columns: tuple[str, ...], config: MarketConfig, interval_ms: int, capital: float
+        self,
+        instrument: Instrument,
+        columns: tuple[str, ...],
+        config: MarketConfig,
+        interval_ms: int,
+        capital: float,
+        *,
+        spread_of_bars: bool = False,
     ) -> None:
+        """`spread_of_bars`: the half-spread is `SpreadModel`'s on the bars so far, not the config's constant."""
         self._instrument, self._columns, self._interval_ms = instrument, columns, interval_ms
         self._last: tuple[ClosedBar, NDArray[np.float32]] | None = None
         self._impact = ImpactModel(interval_ms)
         self._coefficients = np.zeros(2)  # of the last bar and the new one
+        self._spread = SpreadModel(instrument.tick_size, interval_ms) if spread_of_bars else None
+        # In the last bar, in the new one, and in the one to come; NaN: the config's constant.
+        self._half_spreads = np.full(3, np.nan)
         self._recalled_ms = 0
         no_bars = Market(
             symbol=instrument.symbol,
@@ -88,13 +100,14 @@ class PaperAccount:
         open_lanes(state.account, state.clock, np.array([capital]), 0, NEVER)
 
     def recall(self, market: Market, before_ms: int) -> None:
-        """Learn the usual volatility and volume from the rows of `market` that opened before `before_ms`."""
+        """Learn the usual volatility, volume and spread from the rows of `market` that opened before `before_ms`."""
         known = int(np.searchsorted(market.open_time_ms, before_ms))
         prices = market.prices[:known]
         coefficients = self._impact.update(market.open_time_ms[:known], prices[:, CLOSE], prices[:, VOLUME])
         if known:
             self._coefficients[:] = coefficients[-1]
             self._recalled_ms = int(market.open_time_ms[known - 1])
+            self._see_spread(market.open_time_ms[:known], prices[:, HIGH], prices[:, LOW], prices[:, CLOSE], False)
 
     def step(self, bar: ClosedBar, row: NDArray[np.float32], order: NDArray[np.float64]) -> Moved:
         """Fill `order` (1, 5), decided at the last close, in `bar`, by the rules of docs/fills.md.
@@ -107,6 +120,8 @@ class PaperAccount:
         time, close, volume = (np.array([value]) for value in (bar.open_time_ms, bar.close, bar.volume))
         self._coefficients[0] = self._coefficients[1]
         self._coefficients[1] = self._impact.update(time, close, volume, first=follows)[0]
+        self._half_spreads[:2] = self._half_spreads[1:]
+        self._see_spread(time, np.array([bar.high]), np.array([bar.low]), close, follows)
         if last is None:
             return Moved(None)
         before, known = last
@@ -119,7 +134,7 @@ class PaperAccount:
                 self._columns,
                 self._instrument,
                 self._interval_ms,
-                costs=TradingCosts(impact=self._coefficients.copy()),
+                costs=TradingCosts(half_spread=self._half_spreads[:2].copy(), impact=self._coefficients.copy()),
             )
         )
         clock = self._batch.state.clock
@@ -132,6 +147,13 @@ class PaperAccount:
         if clock[lanes.RISK_UNTIL, 0] != lanes.NEVER:
             clock[lanes.RISK_UNTIL, 0] -= 1
         return Moved(self._observation.copy(), fills, trades)
+
+    def _see_spread(
+        self, open_time_ms: np.ndarray, high: np.ndarray, low: np.ndarray, close: np.ndarray, follows: bool
+    ) -> None:
+        """Take in bars (arrays (T,)) for the half-spread in the bar to come."""
+        if self._spread is not None:
+            self._half_spreads[2] = self._spread.update(open_time_ms, high, low, close, follows)[-1]
 
     def money(self, row: int) -> float:
         """One field of the account, such as `lanes.EQUITY`."""
@@ -149,6 +171,8 @@ class PaperAccount:
             "clock": self._batch.state.clock,
             "impact": self._impact.state,
             "coefficients": self._coefficients,
+            "spread": np.empty(0) if self._spread is None else self._spread.state,
+            "half_spreads": self._half_spreads,
             "last_time": np.array([bar.open_time_ms for bar, _ in seen], dtype=np.int64),
             "last_bar": np.array([bar.row() for bar, _ in seen]).reshape(-1, 9),
             "last_row": np.array([row for _, row in seen], dtype=np.float32).reshape(-1, len(self._columns)),
@@ -160,6 +184,9 @@ class PaperAccount:
         self._batch.state.clock[:] = state["clock"]
         self._impact.state[:] = state["impact"]
         self._coefficients[:] = state["coefficients"]
+        if self._spread is not None:
+            self._spread.state[:] = state["spread"]
+        self._half_spreads[:] = state["half_spreads"]
         for time, bar, row in zip(state["last_time"], state["last_bar"], state["last_row"], strict=True):
             self._last = ClosedBar.from_row(time, bar), row
 

@@ -29,7 +29,7 @@ from supervised.observation import observation_rows
 from supervised.online.arrays import json_array, json_value, part, prefixed
 from supervised.online.config import LearningConfig, learning_from_dict
 
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,9 @@ class PaperSession:
         self.learning = learning
         self.counts = Counts()
         rules = replace(run.config, risk=self.limits.risk(run.config.risk))
-        self.account = PaperAccount(run.instrument, run.columns, rules, run.interval_ms, self.capital)
+        self.account = PaperAccount(
+            run.instrument, run.columns, rules, run.interval_ms, self.capital, spread_of_bars=run.spread_of_bars
+        )
         self._stream = FeatureStream(run.fold.feature_names, BarParameters(interval_ms=run.interval_ms))
         self.predictor = RollingPredictor(run.fold, run.ensemble, run.interval_ms, learning)
         self._decoder = ActionDecoder(run.config)

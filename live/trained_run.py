@@ -6,11 +6,14 @@ import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+import numpy as np
+
 from agents.checkpoints import POLICY_WEIGHTS, checkpoint_of
 from agents.policy import TrainedPolicy, load_policy
 from data_pipeline.errors import InputError
 from data_pipeline.files import file_sha256
 from data_pipeline.instruments import Instrument
+from envs.columns import HALF_SPREAD
 from envs.config import MarketConfig
 from envs.market import Market
 from envs.observation import observation_columns
@@ -49,6 +52,11 @@ class TrainedRun:
     def further(self) -> bool:
         """Whether the policy sees more of the models than P(up)."""
         return self.columns[-1] in further_columns(self.fold.config)
+
+    @property
+    def spread_of_bars(self) -> bool:
+        """Whether the half-spread was estimated from the bars, row by row, in place of the rules' constant."""
+        return bool(np.isfinite(self.market.prices[:, HALF_SPREAD]).any())
 
     @property
     def known_until_ms(self) -> int:

@@ -10,11 +10,14 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from data_pipeline.config import SyntheticConfig
 from data_pipeline.synthetic import synthetic_market
+from envs.columns import HALF_SPREAD
+from envs.market import Market
 from evaluation.config import ExperimentConfig
 from evaluation.dataset import SymbolRows, prepare_symbols
 from evaluation.experiment import walk_forward_settings
@@ -23,7 +26,8 @@ from supervised.walk_forward import walk_forward_predictions
 
 ROOT = Path(__file__).resolve().parents[2]
 # Small enough for a minute, large enough that every stage does real work.
-SMALL = ("--days", "8", "--models", "lstm", "--horizons", "5", "--folds", "2", "--agent-seeds", "1", "--threads", "1")
+SMALL = ("--days", "8", "--models", "lstm", "--horizons", "5", "--folds", "2", "--agent-seeds", "1", "--threads", "1",
+         "--spread-model", "bars")  # fmt: skip
 
 
 def command(out: Path, *words: str) -> list[str]:
@@ -58,6 +62,9 @@ def test_a_run_leaves_everything_a_reader_needs(undisturbed: Path) -> None:
     assert json.loads((undisturbed / "config.json").read_text())["seed"] == 0
     assert list((undisturbed / "agent" / "seed-0" / "tensorboard").glob("events.*"))
     assert (undisturbed.parent / "trials.jsonl").read_text().count("\n") == 1
+    half_spread = Market.load(next((undisturbed / "markets").iterdir())).prices[:, HALF_SPREAD]
+    assert np.isfinite(half_spread[1:]).all()
+    assert len(np.unique(half_spread)) > 100
 
 
 @pytest.mark.slow

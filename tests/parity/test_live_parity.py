@@ -14,10 +14,12 @@ from envs import lanes
 from envs.backtest import Backtest
 from envs.batch import LaneBatch
 from envs.config import MarketConfig, RiskLimits
+from envs.costs import TradingCosts
 from envs.kernel import open_lanes
 from envs.market import Market
 from envs.observation import observation_columns
 from envs.rules import ThresholdRule
+from envs.spread import half_spread_of_bars
 from evaluation.observations import build_market
 from features.scaling import Scaler
 from live.account import PaperAccount
@@ -72,11 +74,14 @@ def with_rule(run: TrainedRun, market: Market) -> TrainedRun:
     return replace(run, policy=rule, config=config)
 
 
-@pytest.mark.parametrize("kind", ["network", "rule"])
-def test_a_session_over_the_test_days_is_the_backtest(live_run: LiveRun, kind: str) -> None:
-    market = live_run.market.slice(TEST_BEGINS, ROWS)
+@pytest.mark.parametrize("kind", ["network", "rule", "rule and spread of bars"])
+def test_a_session_over_the_test_days_is_the_backtest(live_run: LiveRun, kind: str, tmp_path: Path) -> None:
     run = run_at_test_begin(live_run)
-    run = with_rule(run, market) if kind == "rule" else run
+    if kind == "rule and spread of bars":
+        modelled = build_market(live_run.symbol, live_run.predictions, tmp_path, spread="bars")
+        run = replace(run, market=modelled)
+    market = run.market.slice(TEST_BEGINS, ROWS)
+    run = run if kind == "network" else with_rule(run, market)
 
     research = Recorder(run.policy)
     wanted = Backtest(market, run.config).run(research)
@@ -192,8 +197,11 @@ BREAKERS = (
     spot=st.booleans(),
     capital=st.sampled_from([40.0, 10_000.0]),
     risk=st.sampled_from(BREAKERS),
+    spread_of_bars=st.booleans(),
 )
-def test_the_account_is_a_lane_of_the_backtest(seed: int, spot: bool, capital: float, risk: RiskLimits) -> None:
+def test_the_account_is_a_lane_of_the_backtest(
+    seed: int, spot: bool, capital: float, risk: RiskLimits, spread_of_bars: bool
+) -> None:
     rng = np.random.default_rng(seed)
     rows, instrument = 160, SPOT if spot else PERPETUAL
     minutes = np.cumsum(1 + (rng.random(rows) < 0.04) * rng.integers(1, 50, rows))
@@ -204,15 +212,20 @@ def test_the_account_is_a_lane_of_the_backtest(seed: int, spot: bool, capital: f
     arrays = BarArrays(
         times, *(np.ascontiguousarray(column) for column in prices.T), *(np.ones(rows) for _ in range(5))
     )
-    market = Market.build(arrays, known, ("a", "b"), instrument)
+    costs = TradingCosts(half_spread_of_bars(arrays, instrument) if spread_of_bars else None)
+    market = Market.build(arrays, known, ("a", "b"), instrument, costs=costs)
     config = MarketConfig(stop_out_fraction=0.9, risk=risk)
     orders = random_orders(rng, rows)
     wanted = Backtest(market, config, [capital]).replay(orders)
     shown = _shown(market, config, orders, capital)
 
-    account = PaperAccount(instrument, ("a", "b"), config, MINUTE_MS, capital)
+    account = PaperAccount(instrument, ("a", "b"), config, MINUTE_MS, capital, spread_of_bars=spread_of_bars)
     trades, equity, position, bought = [], [], [], 0.0
     for t in range(rows):
+        if t == rows // 2:  # stopped and taken up again
+            saved = {name: values.copy() for name, values in account.state().items()}
+            account = PaperAccount(instrument, ("a", "b"), config, MINUTE_MS, capital, spread_of_bars=spread_of_bars)
+            account.restore(saved)
         bar = ClosedBar(int(times[t]), *prices[t].tolist(), volume=1.0)
         moved = account.step(bar, known[t], orders[t - 1])
         if moved.observation is not None:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs.backtest import Backtest
+from envs.columns import HALF_SPREAD
 from envs.config import MarketConfig
 from envs.market import Market
 from evaluation.foresight import perfect_foresight
@@ -28,10 +29,17 @@ def replayed(market: Market, config: MarketConfig) -> tuple[float, float]:
     return found.growth, result.equity[-1, 0] / config.capital_range[0]
 
 
-@given(st.integers(0, 10_000), st.booleans(), st.sampled_from([0.0, 0.5, 8.0]), st.sampled_from([1.0, 3.0]))
-@settings(max_examples=25, deadline=None)
-def test_nothing_beats_it_and_the_market_can_do_it(seed, shorts, half_spread, leverage):
-    """Every sequence of positions over seven bars, with a gap and an untradable row, by the market's own step."""
+@given(
+    st.integers(0, 10_000),
+    st.booleans(),
+    st.sampled_from([0.0, 0.5, 8.0]),
+    st.sampled_from([1.0, 3.0]),
+    st.booleans(),
+)
+@settings(max_examples=40, deadline=None)
+def test_nothing_beats_it_and_the_market_can_do_it(seed, shorts, half_spread, leverage, by_row):
+    """Every sequence of positions over seven bars, with a gap and an untradable row, by the market's own step.
+    `by_row`: most bars have a half-spread of their own."""
     instrument = FINE if shorts else replace(SPOT, lot_step=1e-9, min_notional=0.0)
     config = replace(FREE_OF_STOPS, half_spread_bps=half_spread, leverage=leverage if shorts else 1.0)
     rng = np.random.default_rng(seed)
@@ -40,6 +48,10 @@ def test_nothing_beats_it_and_the_market_can_do_it(seed, shorts, half_spread, le
     observations = np.zeros((rows, 1), dtype=np.float32)
     observations[rng.integers(0, 3 * rows) % rows if rng.random() < 0.5 else 0, 0] = np.nan
     market = build_market(random_bars(rng, rows), instrument=instrument, minutes=minutes, observations=observations)
+    if by_row:
+        prices = market.prices.copy()
+        prices[:, HALF_SPREAD] = rng.choice([np.nan, 0.0, 5e-4, 3e-3], rows)
+        market = replace(market, prices=prices)
     sides = (-1.0, 0.0, 1.0) if shorts else (0.0, 1.0)
     every = np.array(list(product(sides, repeat=rows - 1)))
     orders = np.full((rows, len(every), 5), np.inf)
