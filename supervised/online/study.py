@@ -14,7 +14,7 @@ import numpy as np
 
 from data_pipeline.config import SyntheticConfig
 from data_pipeline.schema import segments
-from data_pipeline.synthetic import synthetic_market
+from data_pipeline.synthetic import SyntheticMarket, synthetic_market
 from features.batch import compute_features
 from features.catalogue import select_features
 from features.labels import fixed_horizon
@@ -96,7 +96,7 @@ def run_study(config: StudyConfig, learning: LearningConfig) -> StudyResult:
     """
     change = config.train_rows + config.before
     trial = make_trial(config, config.seed, flip=change if config.setting == "flip" else None)
-    fold = _train(trial, config)
+    fold = train_fold(trial, config)
     ensemble = Ensemble.start(fold.config.ensemble, config.horizons, tuple(fold.models), trial.feature_names)
     online = OnlineFold(fold, ensemble, learning)
     rows = (config.train_rows, change, change + config.after)
@@ -121,9 +121,9 @@ def run_study(config: StudyConfig, learning: LearningConfig) -> StudyResult:
     return StudyResult(config, standings, forgotten, counts, _stretches(config, trial, said, rows))
 
 
-def make_trial(config: StudyConfig, seed: int, flip: int | None) -> Trial:
-    """Bars of `config`'s length, features and labels."""
-    market = synthetic_market(
+def market_of(config: StudyConfig, seed: int, flip: int | None) -> SyntheticMarket:
+    """The bars of a trial."""
+    return synthetic_market(
         SyntheticConfig(
             setting="no_edge" if config.setting == "no_edge" else "planted_edge",
             edge_strength=config.edge_strength,
@@ -132,6 +132,11 @@ def make_trial(config: StudyConfig, seed: int, flip: int | None) -> Trial:
             flip_bar=flip,
         )
     )
+
+
+def make_trial(config: StudyConfig, seed: int, flip: int | None) -> Trial:
+    """Bars of `config`'s length, features and labels."""
+    market = market_of(config, seed, flip)
     bars = market.arrays()
     labels = [fixed_horizon(bars, horizon) for horizon in config.horizons]
     return Trial(
@@ -146,7 +151,7 @@ def make_trial(config: StudyConfig, seed: int, flip: int | None) -> Trial:
     )
 
 
-def _train(trial: Trial, config: StudyConfig) -> TrainedFold:
+def train_fold(trial: Trial, config: StudyConfig) -> TrainedFold:
     """The models on the first `train_rows` rows: the last tenth of them is the fold that training has to have."""
     rows = config.train_rows
     walk = WalkForwardConfig(
