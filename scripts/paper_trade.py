@@ -12,7 +12,7 @@ One bar a second, in a session of its own that survives Ctrl-C and kills:
 Behind circuit breakers, which a halt of the session outlives (`touch OUT/KILL` stops it from outside):
 
     python -m scripts.paper_trade --run runs/btc-march --bars BTCUSDT-1m-2026-04.zip --daily-loss 0.02 --drawdown 0.1
-    python -m scripts.paper_trade --run runs/btc-march --bars BTCUSDT-1m-2026-05.zip --resume --rearm 'me: checked the feed'
+    python -m scripts.paper_trade --run runs/btc-march --bars BTCUSDT-1m-2026-05.zip --resume --rearm 'me: feed is well'
 
 With REDIS_HOST (and REDIS_PORT) set, every step is published to a Redis stream; docs/live.md names its fields.
 """
