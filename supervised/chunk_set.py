@@ -20,6 +20,7 @@ from data_pipeline.errors import InputError
 from supervised.chunks import ChunkPlan, gather, plan_chunks, row_blocks
 from supervised.losses import LabelTally
 from supervised.outputs import OutputLayout
+from supervised.splits import purge
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,7 @@ class LabelledRows:
         rows: int64 (...) numbers, or a slice with both ends.
         """
         number = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
-        allowed = (self.t1[rows] < self.cut) & (number >= self.start)[..., None]
-        return np.where(allowed, self.y[rows], np.float32(np.nan))
+        return purge(self.y[rows], self.t1[rows], self.start, self.cut, number)
 
 
 class Batch(NamedTuple):

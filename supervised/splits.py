@@ -47,14 +47,14 @@ def plan_folds(rows: int, config: WalkForwardConfig) -> tuple[Fold, ...]:
     return tuple(folds)
 
 
-def purge(y: np.ndarray, t1: np.ndarray, start: int, cut: int) -> np.ndarray:
+def purge(y: np.ndarray, t1: np.ndarray, start: int, cut: int, rows: np.ndarray | None = None) -> np.ndarray:
     """The labels of rows from `start` on that end before row `cut`; NaN in place of all others.
 
-    y: float32 (T, H). t1: int64 (T, H), row at which each label ends. Returns float32 (T, H).
+    y: float32 (..., C). t1: int64 (..., C), row at which each label ends. rows: int64 (...), the number of each row;
+    without it they are counted from 0. Returns float32 (..., C).
     """
-    usable = t1 < cut
-    usable[:start] = False
-    return np.where(usable, y, np.nan).astype(np.float32)
+    numbers = np.arange(len(y)) if rows is None else rows
+    return np.where((t1 < cut) & (numbers >= start)[..., None], y, np.float32(np.nan)).astype(np.float32, copy=False)
 
 
 def last_end(t1: np.ndarray, *labels: np.ndarray) -> int:
