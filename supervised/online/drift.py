@@ -1,9 +1,11 @@
 """Has the loss changed for good? Detectors of the river library on the prequential loss, row by row.
 
-Losses of overlapping labels are not independent, which the detectors assume. Thresholds are set for that: on a market
-without a change (SYNTHETIC, horizons of 1 and 5 bars) neither gave a false alarm in 10,000 rows, and both saw the edge
-turn round within 250. KSWIN, which compares two samples as if each row were independent, alarmed about every thousand
-rows whatever its level; it is not offered.
+Losses of overlapping labels are not independent, which the detectors assume; thresholds are set for that. Measured on
+SYNTHETIC markets that do not change (edge 0.3, horizons of 1 and 5 bars, five seeds of 100,000 rows): where the
+forecast is the true probability, whose loss comes and goes with the edge, ADWIN gives 1.3 false alarms in 10,000 rows
+and Page-Hinkley 1.6; where it is noisy and overconfident by half, 0.9 and 3.5; without an edge neither gives any. They
+saw the edge turn round after 29 to 868 and 58 to 355 rows (eight seeds). KSWIN, which compares two samples as if each
+row were independent, alarmed about every thousand rows whatever its level; it is not offered.
 """
 
 from __future__ import annotations
