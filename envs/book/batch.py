@@ -1,12 +1,13 @@
 """Some lanes on one book market: their state, the market's arrays, and the only calls into the compiled step."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 
 from data_pipeline.errors import InputError
 from envs.batch import LaneBatch
-from envs.book.config import BookConfig
+from envs.book.config import MOST_STEPS_UNDER_WAY, BookConfig
 from envs.book.kernel import close_lanes, step_lanes
 from envs.book.lanes import BookLaneState
 from envs.book.market import BookMarket
@@ -26,23 +27,24 @@ class BookBatch(LaneBatch):
     def __init__(
         self, market: Market, config: MarketConfig, lanes: int, *, trade_slots: int = 1, fill_slots: int = 1
     ) -> None:
-        """Raises InputError for another market or config, and for a latency that is not under one step."""
+        """Raises InputError for another market or config, and for a latency of too many steps."""
         if not isinstance(market, BookMarket) or not isinstance(config, BookConfig):
             raise InputError(
                 f"{type(market).__name__} and {type(config).__name__} are not of the book mode",
                 where="book market",
                 remedy="pass a BookMarket and a BookConfig",
             )
-        if not config.latency_ms < market.interval_ms:
+        delay, self._arrival = divmod(round(config.latency_ms * 1_000_000), market.interval_ms * 1_000_000)
+        if delay > MOST_STEPS_UNDER_WAY:
+            shortest = math.floor(config.latency_ms / (MOST_STEPS_UNDER_WAY + 1)) + 1
             raise InputError(
-                f"latency_ms {config.latency_ms:g} is not under the step of {market.interval_ms} ms",
+                f"latency_ms {config.latency_ms:g} is {delay} steps of {market.interval_ms} ms",
                 where=f"market {market.symbol}",
-                remedy="use a longer step: one decision is under way at a time",
+                remedy=f"at most {MOST_STEPS_UNDER_WAY} may be under way: use steps of {shortest} ms or more",
             )
         self.market = market
-        self.state = BookLaneState.create(lanes, trade_slots, fill_slots)
+        self.state = BookLaneState.create(lanes, trade_slots, fill_slots, delay)
         self.terms = trading_terms(market.instrument, config, market.interval_ms)
-        self._latency = round(config.latency_ms * 1_000_000)
         self._proportional = config.queue == "proportional"
 
     def step(self, orders: np.ndarray, observations: np.ndarray) -> int:
@@ -54,6 +56,7 @@ class BookBatch(LaneBatch):
             state.queue,
             state.marks,
             state.fills,
+            state.flight,
             state.trades,
             market.prices,
             market.calendar,
@@ -64,7 +67,7 @@ class BookBatch(LaneBatch):
             market.events,
             market.books,
             self.terms,
-            self._latency,
+            self._arrival,
             market.interval_ms * 1_000_000,
             self._proportional,
             orders,

@@ -5,6 +5,7 @@ import numpy as np
 from envs import lanes
 from envs import terms as T
 from envs.accounting import side_of
+from envs.book import lanes as own
 from envs.book.columns import BOOK, KNOWN
 from envs.book.fills import cancel_entry, enter_by_sweep, leave_by_sweep, place_size
 from envs.book.ladder import mid_price, touch
@@ -18,10 +19,7 @@ def close_unwanted(
     i: int,
     bar: int,
     now: int,
-    held_before: float,
-    wanted: float,
-    target: float,
-    allowed: bool,
+    decision: np.ndarray,
     account: np.ndarray,
     clock: np.ndarray,
     queue: np.ndarray,
@@ -34,19 +32,22 @@ def close_unwanted(
 ) -> bool:
     """Send lane i's position out when the decision says so; whether that leaves no room for an entry.
 
-    An exit is sent for what was held when it was decided on. A position that came or went since then, by its limit or
-    its bracket, uses up the decision.
+    An exit is sent for what was held when it was decided on. A position that came or went since then, by its limit, its
+    bracket or an earlier decision, uses up the decision.
     """
+    wanted, held = decision[own.WANTED], decision[own.HELD]
     if wanted * account[lanes.LIMIT_TARGET, i] <= 0.0:
         cancel_entry(i, account, queue)
     quantity = account[lanes.QTY, i]
-    if quantity == 0.0 or held_before == 0.0 or clock[lanes.CLOSING, i] != lanes.NO_EXIT:
-        return quantity != held_before or quantity != 0.0
+    if quantity == 0.0 or held != marks[own.POSITION, i] or clock[lanes.CLOSING, i] != lanes.NO_EXIT:
+        return quantity != 0.0 or held != 0.0
     side = side_of(quantity)
     reason, timed_out = lanes.NO_EXIT, False
     if side * wanted <= 0.0:
-        reason = lanes.BY_FORCE if not allowed else lanes.BY_RISK if side * target > 0.0 else lanes.BY_SIGNAL
-    elif bar - clock[lanes.ENTRY_ROW, i] >= account[lanes.TTL, i]:
+        reason = lanes.BY_RISK if side * decision[own.TARGET] > 0.0 else lanes.BY_SIGNAL
+        if decision[own.ALLOWED] == 0.0:
+            reason = lanes.BY_FORCE
+    elif decision[own.DUE] != 0.0:
         reason, timed_out = lanes.BY_TIME_OUT, True
     if reason != lanes.NO_EXIT:
         leave_by_sweep(i, bar, now, reason, account, clock, queue, marks, fills, events, books, terms, trades)
@@ -56,11 +57,9 @@ def close_unwanted(
 @inlined
 def open_wanted(
     i: int,
-    row: int,
+    bar: int,
     now: int,
-    wanted: float,
-    resting: bool,
-    order: np.ndarray,
+    decision: np.ndarray,
     account: np.ndarray,
     clock: np.ndarray,
     queue: np.ndarray,
@@ -74,18 +73,19 @@ def open_wanted(
 ) -> None:
     """Let flat lane i keep or place its limit entry, or enter by market order."""
     book = books[np.int64(events[now - 1, BOOK])]
-    if not resting:
+    made, wanted, order = np.int64(decision[own.MADE]), decision[own.WANTED], decision[own.ORDER :]
+    if decision[own.RESTING] == 0.0:
         cancel_entry(i, account, queue)
         if wanted == 0.0:
             return
-        if abs(mid_price(book) / prices[row, CLOSE] - 1.0) > terms[T.COLLAR]:
+        if abs(mid_price(book) / prices[made, CLOSE] - 1.0) > terms[T.COLLAR]:
             clock[lanes.REFUSED, i] += 1
             return
-        enter_by_sweep(i, row + 1, now, order, account, clock, queue, marks, fills, events, books, terms)
+        enter_by_sweep(i, bar, now, order, account, clock, queue, marks, fills, events, books, terms)
         return
     if wanted != 0.0 and account[lanes.LIMIT_PRICE, i] == 0.0:
         side = side_of(wanted)
-        known = books[schedule[row, KNOWN]]
+        known = books[schedule[made, KNOWN]]
         place_limit(i, wanted, touch(-side, known), touch(side, book), order, account, clock, terms)
         if account[lanes.LIMIT_PRICE, i] != 0.0:
             place_size(i, account, clock, queue, book, terms)

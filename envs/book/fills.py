@@ -97,6 +97,7 @@ def enter_by_sweep(
     filled, price = sweep(side, filled, used, now, events, books, terms)
     queue[taken, i] += filled
     mid = mid_price(book)
+    marks[own.POSITION, i] += 1
     impact = side * filled * (worth(price, terms) - worth(mid, terms))
     enter(i, bar, side, filled, price, mid, fee_rate, 0.0, impact, order[1], order[2], order[3], account, clock, terms)
     join_queue(i, -side, account[lanes.TAKE_PROFIT, i], own.TARGET_AHEAD, book, queue)
@@ -139,6 +140,7 @@ def fill_entry(
     side, level, maker = side_of(account[lanes.LIMIT_TARGET, i]), account[lanes.LIMIT_PRICE, i], terms[T.MAKER_FEE]
     fee = size * unit_notional(level, terms) * maker
     if account[lanes.QTY, i] == 0.0:
+        marks[own.POSITION, i] += 1
         tp_bps, sl_bps, ttl = account[lanes.LIMIT_TP, i], account[lanes.LIMIT_SL, i], account[lanes.LIMIT_TTL, i]
         enter(i, bar, side, size, level, level, maker, 0.0, 0.0, tp_bps, sl_bps, ttl, account, clock, terms)
     else:

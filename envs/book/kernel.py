@@ -2,9 +2,10 @@
 
 Order of things as a lane goes from row t to row t+1:
 
-1. Events up to the arrival of the decision of row t meet what rests: entry, take-profit, stop, the rest of an exit.
-2. The decision arrives: a position that is not wanted, not allowed or out of time is swept out; a market entry sweeps
-   in, a limit entry joins its queue.
+1. What row t decides is put on its way. Events up to the arrival of a decision meet what rests: entry, take-profit,
+   stop, the rest of an exit.
+2. A decision arrives (that of row t, or an earlier one where the latency has whole steps): a position that is not
+   wanted, not allowed or out of time is swept out; a market entry sweeps in, a limit entry joins its queue.
 3. The events of the rest of the step meet what rests.
 4. The account is marked at the mid of the last book received, stops that move move, risk limits are checked.
 """
@@ -19,11 +20,12 @@ from envs.book.columns import FIRST, STOP
 from envs.book.decisions import close_unwanted, open_wanted
 from envs.book.events import age_entry, meet_event
 from envs.book.fills import cancel_entry, exit_spread, note_last_exit
-from envs.columns import CLOSE, DAY, HIGH, LOW, TRADABLE
+from envs.book.flight import lose_decisions, send_decision
+from envs.columns import CLOSE, DAY, HIGH, LOW
 from envs.compiled import inlined, kernel
 from envs.observation import observe_lane
 from envs.resting import move_stop
-from envs.risk import allowed_target, begin_bar, end_bar
+from envs.risk import begin_bar, end_bar
 
 
 @kernel
@@ -33,6 +35,7 @@ def step_lanes(
     queue: np.ndarray,
     marks: np.ndarray,
     fills: np.ndarray,
+    flight: np.ndarray,
     trades: np.ndarray,
     prices: np.ndarray,
     calendar: np.ndarray,
@@ -43,7 +46,7 @@ def step_lanes(
     events: np.ndarray,
     books: np.ndarray,
     terms: np.ndarray,
-    latency: int,
+    arrival: int,
     step_ns: int,
     proportional: bool,
     orders: np.ndarray,
@@ -51,9 +54,9 @@ def step_lanes(
 ) -> int:
     """Move every lane one step (a FRESH lane only shows its first row); returns how many episodes ended.
 
-    account, clock, queue, marks, fills, trades  BookLaneState's arrays for N lanes, updated in place
+    account, clock, queue, marks, fills, flight, trades  BookLaneState's arrays for N lanes, updated in place
     prices ... books  the BookMarket's arrays
-    latency       ns from a decision to its arrival, under one step of `step_ns`
+    arrival       ns from the beginning of a step of `step_ns` to the arrival of a decision in it
     proportional  the queue model
     orders        float64 (N, 5): target in [-1, 1] or NaN, tp_bps, sl_bps, ttl in steps, limit_offset_bps (inf: none)
     observations  float32 (N, C + A), written; or (0, C + A) when nobody looks
@@ -71,6 +74,8 @@ def step_lanes(
             queue[:, i] = 0.0
             marks[own.TAKEN_BOOK, i] = -1
             marks[own.FILLS, i] = 0
+            marks[own.POSITION, i] = 0
+            marks[own.SENT, i] = 0
         elif _move_lane(
             i,
             account,
@@ -78,6 +83,7 @@ def step_lanes(
             queue,
             marks,
             fills,
+            flight,
             trades,
             prices,
             calendar,
@@ -87,7 +93,7 @@ def step_lanes(
             events,
             books,
             terms,
-            latency,
+            arrival,
             step_ns,
             proportional,
             orders[i],
@@ -106,6 +112,7 @@ def _move_lane(
     queue: np.ndarray,
     marks: np.ndarray,
     fills: np.ndarray,
+    flight: np.ndarray,
     trades: np.ndarray,
     prices: np.ndarray,
     calendar: np.ndarray,
@@ -115,7 +122,7 @@ def _move_lane(
     events: np.ndarray,
     books: np.ndarray,
     terms: np.ndarray,
-    latency: int,
+    arrival: int,
     step_ns: int,
     proportional: bool,
     order: np.ndarray,
@@ -126,32 +133,26 @@ def _move_lane(
     first, stop = schedule[bar, FIRST], schedule[bar, STOP]
     if first != schedule[row, STOP]:  # a gap: no exchange keeps an entry in its queue over one
         cancel_entry(i, account, queue)
+        lose_decisions(i, flight)
     guarded = terms[T.RISK] != 0.0
     if guarded:
         begin_bar(i, bar, np.int64(calendar[bar, DAY]), account, clock)
-    allowed = prices[row, TRADABLE] != 0.0 and clock[lanes.PHASE, i] != lanes.HALTED
-    held_before = account[lanes.QTY, i]
-    resting = order[4] < np.inf
-    asked = order[0]
-    if asked != asked:  # NaN: whatever is held or rests
-        resting = account[lanes.LIMIT_PRICE, i] != 0.0
-        asked = account[lanes.LIMIT_TARGET, i] if resting else held_before
-    target = asked if allowed and (asked > 0.0 or terms[T.SHORTABLE] != 0.0) else 0.0
-    wanted = allowed_target(i, target, account, clock)
+    send_decision(i, row, order, account, clock, marks, flight, prices, terms)
+    arriving = marks[own.SENT, i] - flight.shape[1]
+    decision = flight[i, arriving % flight.shape[1]]
+    # None has arrived yet at the beginning of an episode, and a ruined account takes no more of them.
+    needed = arriving >= 0 and decision[own.NEEDED] != 0.0 and clock[lanes.PHASE, i] != lanes.HALTED
     begin = open_time[bar] * 1_000_000
     arrived = False
     for now in range(first, stop + 1):
-        if not arrived and (now == stop or event_time[now] > begin + latency):
+        if not arrived and (now == stop or event_time[now] > begin + arrival):
             arrived = True
-            marks[own.SINCE, i] = latency
-            closed = close_unwanted(
+            marks[own.SINCE, i] = arrival
+            if needed and not close_unwanted(
                 i,
                 bar,
                 now,
-                held_before,
-                wanted,
-                target,
-                allowed,
+                decision,
                 account,
                 clock,
                 queue,
@@ -161,15 +162,12 @@ def _move_lane(
                 books,
                 terms,
                 trades,
-            )
-            if not closed:
+            ):
                 open_wanted(
                     i,
-                    row,
+                    bar,
                     now,
-                    wanted,
-                    resting,
-                    order,
+                    decision,
                     account,
                     clock,
                     queue,

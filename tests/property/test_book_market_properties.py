@@ -24,9 +24,11 @@ def played(seed: int, gap: bool = False, **settings: object) -> tuple[BookMarket
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("queue", ["risk_averse", "proportional"])
-def test_money_adds_up(seed: int, queue: str) -> None:
-    _, _, result = played(seed, gap=seed % 2 == 0, queue=queue)
+@pytest.mark.parametrize(
+    ("queue", "latency_ms"), [("risk_averse", 100.0), ("proportional", 100.0), ("proportional", 2_300.0)]
+)
+def test_money_adds_up(seed: int, queue: str, latency_ms: float) -> None:
+    _, _, result = played(seed, gap=seed % 2 == 0, queue=queue, latency_ms=latency_ms)
     fills, trades = result.fills.to_pandas(), result.trades.to_pandas()
     assert fills["maker"].any()
     assert {"take_profit", "stop_loss", "signal"} <= set(fills["reason"])

@@ -276,6 +276,35 @@ def test_books_that_cannot_be_are_refused(bids: str, asks: str, what: str) -> No
     assert "books, row 1" in str(caught.value)
 
 
+def test_an_exit_closes_no_other_position_than_it_was_decided_for() -> None:
+    """At 6000 the long is still held; the order of 5000 reverses it first, and the short stays."""
+    orders = [LONG, KEEP, KEEP, KEEP, SHORT, FLAT, KEEP, KEEP, KEEP]
+    market = tape_market(CALM, (7_500, "99.9x20", "100.0x20"), end=9_000.0)
+    fills = fills_of(replay(market, orders, 500.0, latency_ms=2_100.0))
+    assert [(ms, np.sign(size), reason) for ms, size, _, _, reason in fills] == [
+        (3_100, 1, "none"),
+        (7_100, -1, "signal"),
+        (7_100, -1, "none"),
+        (9_000, 1, "end"),
+    ]
+
+
+def test_a_ruined_account_takes_no_order_that_is_under_way() -> None:
+    tape = [(-10, "99.9x1", "100.0x20"), (3_200, "sell", 99.9, 9.0), (3_500, "90.0x20", "90.1x20")]
+    settings = {"capital": 500.0, "latency_ms": 2_100.0, "stop_out_fraction": 0.95}
+    fills = fills_of(replay(tape_market(*tape, end=9_000.0), [BID, LONG, LONG], **settings))
+    assert [(ms, reason) for ms, *_, reason in fills] == [(3_200, "none"), (4_000, "ruin")]
+
+
+def test_the_collar_is_around_the_price_of_the_decision() -> None:
+    market = tape_market(CALM, (1_500, "101.0x20", "101.1x20"), end=6_000.0)
+    settings = {"latency_ms": 2_100.0, "risk": RiskLimits(price_collar_bps=50.0)}
+    result = replay(market, [LONG], **settings)
+    assert result.costs.refused.tolist() == [1]
+    assert not fills_of(result)
+    assert fills_of(replay(market, [FLAT, LONG], **settings))[0][0] == 4_100
+
+
 def test_bad_input_is_named() -> None:
     with pytest.raises(InputError, match="trades, row 0"):
         record(CALM, (100, "buy", 100.0, 0.0))
@@ -284,8 +313,9 @@ def test_bad_input_is_named() -> None:
     with pytest.raises(InputError, match="queue"):
         BookConfig(queue="fifo")  # type: ignore[arg-type]
     market = tape_market(CALM)
-    with pytest.raises(InputError, match="not under the step"):
-        replay(market, [LONG], latency_ms=1_000.0)
+    with pytest.raises(InputError, match=r"latency_ms 33000 is 33 steps of 1000 ms.*use steps of 1001 ms or more"):
+        replay(market, [LONG], latency_ms=33_000.0)
+    assert not fills_of(replay(market, [LONG], latency_ms=32_999.0))
     with pytest.raises(InputError, match="not of the book mode"):
         BookEnv(market, MarketConfig())  # type: ignore[arg-type]
 
