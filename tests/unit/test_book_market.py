@@ -360,9 +360,24 @@ def test_episodes_cross_no_gap_and_seeds_repeat() -> None:
     np.testing.assert_array_equal(runs[0], runs[1])
 
 
-def test_the_vector_env_steps_the_lanes_of_the_single_one() -> None:
+def test_an_episode_begins_with_nothing_under_way() -> None:
+    """Long at the last two of eight steps: an order that needs 2.3 s never arrives, not in the next episode either."""
+    market, earned = build(random_recording(6)), {}
+    for latency_ms in (100.0, 2_300.0):
+        env = BookEnv(market, BookConfig(latency_ms=latency_ms, episode_bars=8, min_episode_bars=8))
+        rewards = []
+        for episode in range(5):
+            env.reset(seed=episode)
+            rewards += [env.step(int(step >= 6))[1] for step in range(8)]
+        earned[latency_ms] = np.array(rewards)
+    assert (earned[100.0] != 0.0).sum() >= 10
+    assert not earned[2_300.0].any()
+
+
+@pytest.mark.parametrize("latency_ms", [100.0, 2_300.0])
+def test_the_vector_env_steps_the_lanes_of_the_single_one(latency_ms: float) -> None:
     market = build(random_recording(6))
-    config = BookConfig(episode_bars=20, min_episode_bars=5, limit_offset_bps=0.0)
+    config = BookConfig(episode_bars=20, min_episode_bars=5, limit_offset_bps=0.0, latency_ms=latency_ms)
     env, vector = BookEnv(market, config), BookVectorEnv(3, market, config)
     np.testing.assert_array_equal(env.reset(seed=3)[0], vector.reset(seed=3)[0][0])
     rng = np.random.default_rng(1)
