@@ -20,8 +20,14 @@ from supervised.devices import resolve_device
 EnvCreator = Callable[[dict[str, Any]], gym.Env | gym.vector.VectorEnv]
 
 
+START_ATTEMPTS = 3
+SLOW_START = "timed out during startup"
+
+
 def start_ray(num_cpus: int | None = None) -> None:
     """Start a local Ray without dashboard and without usage reports; does nothing when one is connected already.
+
+    Ray gives its own processes thirty seconds to report, which on a busy machine may not do: it is then tried again.
 
     Args:
         num_cpus: CPUs Ray may hand to actors; None counts the machine's.
@@ -31,7 +37,14 @@ def start_ray(num_cpus: int | None = None) -> None:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # actors without a GPU still see the devices
     logging.getLogger("ray.rllib").setLevel(logging.ERROR)  # it greets every algorithm with a migration guide
-    ray.init(num_cpus=num_cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    for attempt in range(1, START_ATTEMPTS + 1):
+        try:
+            ray.init(num_cpus=num_cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+            return
+        except Exception as error:  # Ray raises a plain Exception, told from others by its text alone
+            ray.shutdown()
+            if attempt == START_ATTEMPTS or SLOW_START not in str(error):
+                raise
 
 
 def rllib_config(
