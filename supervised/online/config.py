@@ -22,10 +22,13 @@ class LearningConfig:
     """Rows an update may take: it is put in before the prediction that many rows later, and waited for if need be."""
     background: bool = False
     """Update in a second thread while rows go on; the weights are the same, to the bit."""
-    learning_rate: float = 3e-3
+    learning_rate: float = 1e-3
     """Step size between drifts."""
     optimizer: Literal["adam", "sgd"] = "adam"
     """Adam, or plain gradient steps."""
+    follow: float = 0.1
+    """How far `serving` goes towards the student's weights at a swap; 1: all the way. Below, it is their average over
+    the latest updates (Polyak & Juditsky 1992), which has far less of the single steps' noise and hardly lags."""
     head_only: bool = False
     """Learn the last layer only: about half the time, and slower to follow a change."""
     replay: OnlineConfig = field(default_factory=OnlineConfig)
@@ -54,6 +57,8 @@ class LearningConfig:
         for name, low in least.items():
             if not getattr(self, name) >= low:
                 _refuse(f"{name} {getattr(self, name)} is below {low}", f"use {low} or above")
+        if not 0 < self.follow <= 1:
+            _refuse(f"follow {self.follow} is outside (0, 1]", "use 1 to serve what was learned last")
         for name in ("guard_p", "promote_p"):
             if not 0 < getattr(self, name) < 1:
                 _refuse(f"{name} {getattr(self, name)} is outside (0, 1)", "use 0.001")

@@ -1,7 +1,7 @@
 """One model that learns on: row by row, in a copy of its own, swapped in whole, watched by a guard.
 
     serving     answers; its weights never change in place, a swap puts a new model in its stead
-    student     learns; nobody asks it anything
+    student     learns; nobody asks it anything, `serving` follows it swap by swap
     reference   the weights last proven good, at first those the model came with: what a guard rolls back to
 
 Rows and labels go through `PendingRows`, which refuses a label before its time.
@@ -113,7 +113,7 @@ class OnlineLearner:
             self._roll_back("its weights are not finite")
             return
         self.counts.swaps += 1
-        self._serve(_with_weights(self.serving, self._student))
+        self._serve(_moved(self.serving, self._student, self.config.follow))
 
     def end_row(
         self,
@@ -270,9 +270,11 @@ def _still(model: CausalModel) -> CausalModel:
     return copy.deepcopy(model).eval().requires_grad_(False)
 
 
-def _with_weights(like: CausalModel, source: CausalModel) -> CausalModel:
-    fresh = copy.deepcopy(like)
-    fresh.load_state_dict(source.state_dict())
+def _moved(model: CausalModel, goal: CausalModel, share: float) -> CausalModel:
+    """A copy whose weights have gone `share` of the way to those of `goal`."""
+    fresh = copy.deepcopy(model)
+    goals = goal.state_dict()
+    fresh.load_state_dict({name: value.lerp(goals[name], share) for name, value in model.state_dict().items()})
     return fresh
 
 

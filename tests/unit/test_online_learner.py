@@ -3,7 +3,7 @@
 import builtins
 import logging
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -87,6 +87,18 @@ def test_it_learns_in_a_copy_and_swaps_when_it_said_it_would(kind: str) -> None:
     feed(online, 600)
     assert online.counts.promotions > 0
     assert online.counts.roll_backs == 0
+
+
+@pytest.mark.parametrize("follow", [0.1, 1.0])
+def test_what_serves_follows_what_was_learned(follow: float) -> None:
+    online = learner(replace(CONFIG, follow=follow))
+    before = weights_of(online.serving)
+    feed(online, 11)  # updated at the end of row 7, in place from row 10 on
+    goal, after = weights_of(online._student), weights_of(online.serving)
+    assert online.counts.swaps == 1
+    for name, value in after.items():
+        np.testing.assert_allclose(value, before[name] + follow * (goal[name] - before[name]), rtol=0, atol=1e-7)
+    assert np.abs(goal["head.weight"] - before["head.weight"]).max() > 5e-4
 
 
 def test_quiet_rows_are_answered_by_the_same_models() -> None:
@@ -256,6 +268,7 @@ def test_without_river_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> N
         ({"update_every": 0}, "update_every 0 is below 1"),
         ({"update_every": 4, "swap_after": 5}, "swap_after 5 is above update_every 4"),
         ({"learning_rate": float("nan")}, "learning_rate nan is not positive"),
+        ({"follow": 0.0}, r"follow 0.0 is outside \(0, 1\]"),
         ({"drift": "cusum"}, "drift 'cusum' is unknown"),
         ({"optimizer": "lion"}, "optimizer 'lion' is unknown"),
     ],
