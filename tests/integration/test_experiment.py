@@ -128,9 +128,11 @@ def test_the_future_changes_no_feature_prediction_or_observation_before_it(tmp_p
         predictions = walk_forward_predictions(
             symbol.features, symbol.targets, symbol.target_ends, symbol.segments, symbol.bars.open_time_ms, settings
         )
-        market = build_market(symbol, predictions, tmp_path / str(cut), further=True)
+        assert np.isnan(build_market(symbol, predictions, tmp_path / f"constant-{cut}").prices[:, HALF_SPREAD]).all()
+        market = build_market(symbol, predictions, tmp_path / str(cut), further=True, spread="bars")
         assert market.columns[len(symbol.feature_names) :] == predictions.columns + predictions.further_columns
-        seen[cut] = (symbol.features, predictions.values, predictions.further, market.observations)
+        half_spread = market.prices[:, HALF_SPREAD]
+        seen[cut] = (symbol.features, predictions.values, predictions.further, market.observations, half_spread)
     assert whole.split.validation < 5400
     for before, after in zip(seen[None], seen[5400], strict=True):
         assert before[:5400].tobytes() == after[:5400].tobytes()
