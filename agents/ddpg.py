@@ -16,8 +16,8 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from agents.algorithm import BatchedAlgorithm, BatchedConfig
 from agents.config import DDPGSettings
+from agents.ddpg_module import DDPGModule
 from agents.learner import GuardedLearner, to_device
-from agents.modules import DDPGModule
 from agents.replay import ReplayRing
 from data_pipeline.errors import InputError
 

@@ -1,8 +1,8 @@
-"""RLlib modules: the networks of PPO and of DDPG behind RLlib's own interfaces."""
+"""RLlib modules: what both algorithms share, and the networks of PPO, behind RLlib's own interfaces."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -11,27 +11,25 @@ from numpy.typing import NDArray
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.distribution.torch.torch_distribution import (
     TorchCategorical,
-    TorchDeterministic,
     TorchDiagGaussian,
     TorchMultiCategorical,
 )
-from ray.rllib.core.learner.utils import make_target_network
-from ray.rllib.core.rl_module.apis import InferenceOnlyAPI, TargetNetworkAPI, ValueFunctionAPI
+from ray.rllib.core.rl_module.apis import InferenceOnlyAPI, ValueFunctionAPI
 from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 from torch import nn
 
 from agents.heads import ActionHead, CategoricalHead, GaussianHead, action_head
-from agents.networks import QUIET_GAIN, PolicyBody, constant_forward, mlp
+from agents.networks import QUIET_GAIN, PolicyBody, mlp
 
 
-class _Module(TorchRLModule):
+class BatchedModule(TorchRLModule):
     """RLlib walks the whole module to set training mode before every step; nothing here has two modes."""
 
     def forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         return self._forward_train(batch, **kwargs)
 
 
-class PPOModule(_Module, InferenceOnlyAPI, ValueFunctionAPI):
+class PPOModule(BatchedModule, InferenceOnlyAPI, ValueFunctionAPI):
     """Policy and value networks with separate trunks.
 
     `model_config` holds `hidden` (widths), `log_std` (initial, for boxes), and how an untrained policy trades when
@@ -97,82 +95,3 @@ def _categorical(head: CategoricalHead, space: gym.Space) -> type:
     if head.scalar:
         return TorchCategorical
     return TorchMultiCategorical.get_partial_dist_cls(space=space, input_lens=list(head.sizes))
-
-
-class DDPGModule(_Module, InferenceOnlyAPI, TargetNetworkAPI):
-    """A tanh policy, one or two critics, and their targets. Actions are in units of half the range, in [-1, 1].
-
-    `model_config` holds `hidden` (widths), `twin_critics`, and the exploration: `warmup_rows` of uniform actions, then
-    `noise` falling to `noise_final` over the first `noise_rows` sampled rows.
-    """
-
-    head: ActionHead
-    pi: nn.Sequential
-    critics: nn.ModuleList
-
-    def setup(self) -> None:
-        self.head = action_head(self.action_space)
-        hidden = tuple(self.model_config["hidden"])
-        size, actions = int(self.observation_space.shape[0]), self.head.num_actions
-        body = PolicyBody(size, hidden, actions)
-        if self.model_config["side_column"] is not None:
-            body.lean(0, column=self.model_config["side_column"], weight=self.model_config["hold_mean"])
-        self.pi = nn.Sequential(body, nn.Tanh())
-        self.action_dist_cls = TorchDeterministic
-        if not self.inference_only:
-            critics = 2 if self.model_config["twin_critics"] else 1
-            self.critics = nn.ModuleList(mlp(size + actions, hidden, 1, gain=QUIET_GAIN) for _ in range(critics))
-
-    def get_non_inference_attributes(self) -> list[str]:
-        return ["critics", "target_pi", "target_critics"]
-
-    def make_target_networks(self) -> None:
-        self.target_pi = make_target_network(self.pi)
-        self.target_critics = make_target_network(self.critics)
-
-    def get_target_network_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
-        return [(self.pi, self.target_pi), (self.critics, self.target_critics)]
-
-    def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        return {Columns.ACTIONS: self.pi(batch[Columns.OBS])}
-
-    def draw_noise(self, rng: np.random.Generator, shape: tuple[int, ...], sampled: int) -> NDArray[np.float32]:
-        """Noise for `explore` (*shape, K): uniform actions during warm-up, then Gaussian with a falling scale."""
-        settings = self.model_config
-        if sampled < settings["warmup_rows"]:
-            return rng.random((*shape, self.head.num_actions), dtype=np.float32) * 2.0 - 1.0
-        done = min(1.0, sampled / max(1, settings["noise_rows"]))
-        scale = settings["noise"] + done * (settings["noise_final"] - settings["noise"])
-        return self.head.noise(rng, shape) * np.float32(scale)
-
-    def explore(
-        self, observations: torch.Tensor, noise: torch.Tensor, sampled: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Actions (N, K) for observations (N, D) after `sampled` rows of training, and zeros (N,)."""
-        if sampled < self.model_config["warmup_rows"]:
-            actions = noise
-        else:
-            actions = (self.pi(observations) + noise).clamp(-1.0, 1.0)
-        return actions, torch.zeros_like(actions[:, 0])
-
-    def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Q of the stored actions from every critic, and Q of the policy's own actions from the first.
-
-        The second sees the critic's weights as constants, so one backward pass of (critic loss - policy value) gives
-        each network its own gradient and nothing else.
-        """
-        observations, actions = batch[Columns.OBS], batch[Columns.ACTIONS]
-        stored = torch.cat([observations, actions], -1)
-        own = torch.cat([observations, self.pi(observations)], -1)
-        return {
-            "q": [critic(stored).squeeze(-1) for critic in self.critics],
-            "q_policy": constant_forward(cast(nn.Sequential, self.critics[0]), own).squeeze(-1),
-        }
-
-    @torch.no_grad()
-    def forward_target(self, batch: dict[str, Any]) -> torch.Tensor:
-        """Smallest target Q (N,) at the next observation, for the target policy's action plus `target_noise`."""
-        observations = batch[Columns.NEXT_OBS]
-        actions = (self.target_pi(observations) + batch["target_noise"]).clamp(-1.0, 1.0)
-        joined = torch.cat([observations, actions], -1)
-        return torch.stack([critic(joined).squeeze(-1) for critic in self.target_critics]).amin(0)

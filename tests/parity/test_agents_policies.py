@@ -12,8 +12,9 @@ import pytest
 import torch
 from ray.rllib.core.columns import Columns
 
+from agents.ddpg_module import DDPGModule
 from agents.export import TOLERANCE, check_parity, compare, export_policy_onnx
-from agents.modules import DDPGModule, PPOModule
+from agents.modules import PPOModule
 from agents.policy import OnnxPolicy, TorchPolicy, load_policy
 from agents.policy_spec import PolicySpec, space_fields
 from data_pipeline.errors import InputError
