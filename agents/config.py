@@ -8,6 +8,7 @@ from typing import Any, Literal
 from data_pipeline.errors import InputError
 
 AlgorithmName = Literal["ppo", "ddpg"]
+AgentPrecision = Literal["auto", "float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,30 @@ class DDPGSettings:
 
 
 @dataclass(frozen=True)
+class ScaleSettings:
+    """On how many processes and machines a run learns, and in what precision."""
+
+    learners: int = 0
+    """Ray actors that learn, each from its share of every batch; 0 learns in the training process."""
+    address: str = ""
+    """Ray cluster to train on: auto (the one that this machine is part of) or host:port; empty stays on this machine."""
+    precision: AgentPrecision = "float32"
+    """What learners compute matrix products in: float32, bfloat16 (weights, moments and losses stay float32), or auto,
+    which is bfloat16 where the device is made for it."""
+
+    def __post_init__(self) -> None:
+        _require(self.learners >= 0, f"scale.learners={self.learners}", "choose 0 or more")
+        known = ("auto", "float32", "bfloat16")
+        _require(self.precision in known, f"scale.precision={self.precision!r}", f"use {', '.join(known)}")
+        host, colon, port = self.address.rpartition(":")
+        _require(
+            self.address in ("", "auto") or (bool(host and colon) and port.isdecimal()),
+            f"scale.address={self.address!r}",
+            "use auto or host:port",
+        )
+
+
+@dataclass(frozen=True)
 class AgentConfig:
     """One training run; `agent_preset` returns values that suit each algorithm."""
 
@@ -120,6 +145,8 @@ class AgentConfig:
     """Used by ppo."""
     ddpg: DDPGSettings = field(default_factory=DDPGSettings)
     """Used by ddpg."""
+    scale: ScaleSettings = field(default_factory=ScaleSettings)
+    """Learners, cluster and precision."""
 
     def __post_init__(self) -> None:
         _require(self.algorithm in ("ppo", "ddpg"), f"algorithm={self.algorithm!r}", "use ppo or ddpg")
