@@ -92,7 +92,7 @@ class ScaleSettings:
     learners: int = 0
     """Ray actors that learn, each from its share of every batch; 0 learns in the training process."""
     address: str = ""
-    """Ray cluster to train on: auto (the one that this machine is part of) or host:port; empty stays on this machine."""
+    """Ray cluster to train on: auto (the one this machine is part of) or host:port; empty stays on this machine."""
     precision: AgentPrecision = "float32"
     """What learners compute matrix products in: float32, bfloat16 (weights, moments and losses stay float32), or auto,
     which is bfloat16 where the device is made for it."""
