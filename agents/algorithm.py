@@ -25,6 +25,8 @@ from ray.rllib.utils.metrics import (
     TIMERS,
 )
 
+from agents.config import AgentPrecision
+from agents.peers import learner_backend
 from agents.runner import BatchedEnvRunner, Rollout
 
 LANES = "lanes"
@@ -40,14 +42,21 @@ class BatchedConfig(AlgorithmConfig):
         self.gym_env_vectorize_mode = "vector_entry_point"
         self.learner_device = "cpu"
         self.sampling_device = "cpu"
+        self.precision: AgentPrecision = "float32"
         self.max_grad_norm = 0.5
         self.reset_options: dict[str, Any] | None = None  # handed to the environment's first reset
 
-    def devices(self, *, learner: str, runner: str) -> BatchedConfig:
-        """Set where learners and runners compute, by resolvable names (see `supervised.devices.resolve_device`)."""
+    def devices(self, *, learner: str, runner: str, precision: AgentPrecision = "float32") -> BatchedConfig:
+        """Set where learners and runners compute, by names that resolve there (see `supervised.devices`), and how
+        precisely learners do."""
         self.learner_device = learner
         self.sampling_device = runner
+        self.precision = precision
         return self
+
+    def build_learner_group(self, **kwargs: Any) -> Any:
+        with learner_backend(self.learner_device):
+            return super().build_learner_group(**kwargs)
 
 
 class BatchedAlgorithm(Algorithm):

@@ -22,7 +22,7 @@ class PPOSettings:
     epochs: int = 4
     """Passes over each fragment of experience."""
     minibatch: int = 4096
-    """Rows per gradient step; a fragment is cut into round(rows / minibatch) equal parts."""
+    """Rows per gradient step, of all learners; a fragment is cut into round(rows / minibatch) equal parts."""
     clip: float = 0.2
     """The probability ratio is clipped to [1 - clip, 1 + clip]."""
     gae_lambda: float = 0.95
@@ -56,7 +56,7 @@ class DDPGSettings:
     critic_learning_rate: float = 1e-3
     """Adam's step size for the critics."""
     batch: int = 256
-    """Transitions per gradient step."""
+    """Transitions per gradient step, of all learners."""
     updates: int = 128
     """Gradient steps after each fragment of experience."""
     replay_rows: int = 400_000
@@ -164,7 +164,13 @@ class AgentConfig:
         for name in ("num_env_runners", "torch_threads", "validate_every"):
             value = getattr(self, name)
             _require(value >= 0, f"{name}={value}", "choose 0 or more")
-        lanes = self.lanes * max(1, self.num_env_runners)
+        lanes, learners = self.lanes * max(1, self.num_env_runners), max(1, self.scale.learners)
+        for name, value in (
+            ("lanes of all runners", lanes),
+            ("ppo.minibatch", self.ppo.minibatch),
+            ("ddpg.batch", self.ddpg.batch),
+        ):
+            _require(value % learners == 0, f"{name}: {value} for {learners} learners", "choose a multiple of them")
         _require(
             self.algorithm != "ddpg" or self.ddpg.replay_rows // lanes > self.fragment,
             f"ddpg.replay_rows={self.ddpg.replay_rows} holds less than one fragment of {lanes} lanes",

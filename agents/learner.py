@@ -20,7 +20,9 @@ from ray.rllib.core.learner.training_data import TrainingData
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_TRAINED, NUM_ENV_STEPS_TRAINED_LIFETIME
 
 from agents.devices import LearnerDeviceMixin
+from agents.peers import average_gradients, follow_first, mean, peers_of
 from supervised.devices import load_ipex
+from supervised.precision import MixedPrecision
 
 GRADIENT_NORM = "gradient_norm"
 SKIPPED_UPDATES = "skipped_updates"  # counted over the learner's life; 0 on a healthy run
@@ -37,7 +39,10 @@ class GuardedLearner(LearnerDeviceMixin, TorchLearner):
 
     def build(self) -> None:
         load_ipex(self._device)
+        self._peers = peers_of(self._device)
+        self._precision = MixedPrecision.choose(self.config.precision, self._device)
         super().build()
+        follow_first(self._net, self._peers)
         self._rng = np.random.default_rng(self.config.seed)
         self._skipped = 0
         self._figures: list[torch.Tensor] = []
@@ -70,9 +75,9 @@ class GuardedLearner(LearnerDeviceMixin, TorchLearner):
         before = self._snapshot()
         self._figures = []
         for minibatch in self.minibatches(training_data.batch.policy_batches[DEFAULT_MODULE_ID]):
-            self._update({DEFAULT_MODULE_ID: minibatch})
-            self.after_step()
-        figures = torch.stack(self._figures).mean(0).cpu().numpy()  # the one wait for the device
+            self.gradient_step(minibatch)
+        # The one wait for the device. Of all learners, so that all undo the update or none does.
+        figures = mean(torch.stack(self._figures).mean(0), self._peers).cpu().numpy()
         if not np.isfinite(figures).all():
             self._restore(before)
             self._skipped += 1
@@ -80,8 +85,17 @@ class GuardedLearner(LearnerDeviceMixin, TorchLearner):
         self.after_gradient_based_update(timesteps=timesteps)
         return self.metrics.reduce()
 
+    def gradient_step(self, minibatch: dict[str, torch.Tensor]) -> None:
+        """One step of every optimizer."""
+        batch = {DEFAULT_MODULE_ID: minibatch}
+        with self._precision.region():
+            losses = self.compute_losses(fwd_out=self.module.forward_train(batch), batch=batch)
+        self.apply_gradients(self.postprocess_gradients(self.compute_gradients(losses)))
+        self.after_step()
+
     def postprocess_gradients(self, gradients_dict: dict[Any, torch.Tensor | None]) -> dict[Any, torch.Tensor | None]:
-        """Clip each optimizer's gradient norm and note the largest beside the step's figures."""
+        """Average over learners, clip each optimizer's gradient norm, note the largest beside the step's figures."""
+        average_gradients(self._net.parameters(), self._peers)
         norms = []
         for parameters in self._optimizer_parameters.values():
             present = [parameter for parameter in parameters if parameter.grad is not None]
@@ -95,6 +109,9 @@ class GuardedLearner(LearnerDeviceMixin, TorchLearner):
         for optimizer in self._named_optimizers.values():
             optimizer.step()
 
+    def _make_modules_ddp_if_necessary(self) -> None:
+        """Nothing is wrapped: see `agents.peers`."""
+
     def _snapshot(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         weights = {name: value.detach().clone() for name, value in self._net.state_dict().items()}
         return weights, {name: copy.deepcopy(each.state_dict()) for name, each in self._named_optimizers.items()}
@@ -107,8 +124,8 @@ class GuardedLearner(LearnerDeviceMixin, TorchLearner):
 
     @property
     def _net(self) -> Any:
-        """The module itself, without the wrapper that several learners put around it."""
-        return self.module[DEFAULT_MODULE_ID].unwrapped()
+        """The module of the one policy there is."""
+        return self.module[DEFAULT_MODULE_ID]
 
     def _log(self, figures: NDArray[np.float32], rows: int) -> None:
         names = (*self.figure_names, GRADIENT_NORM)

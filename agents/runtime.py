@@ -14,6 +14,7 @@ from ray.tune.registry import register_env
 from agents.algorithm import BatchedConfig
 from agents.config import AgentConfig
 from agents.ddpg import DDPGConfig
+from agents.devices import learner_place, reserved
 from agents.ppo import BatchedPPOConfig
 from supervised.devices import resolve_device
 
@@ -68,10 +69,11 @@ def rllib_config(
         reset_options: handed to the environment's first reset.
     """
     register_env(env, creator)
-    learner = str(resolve_device(agent.device))
+    learners = agent.scale.learners
+    learner = learner_place(agent.device, learners)
     runner = learner if agent.runner_device == "same" else str(resolve_device(agent.runner_device))
     config = _ppo(agent, side_column) if agent.algorithm == "ppo" else _ddpg(agent, side_column)
-    config.devices(learner=learner, runner=runner)
+    config.devices(learner=learner, runner=runner, precision=agent.scale.precision)
     config.reset_options = reset_options
     config.environment(env, env_config=env_config)
     config.env_runners(
@@ -80,7 +82,12 @@ def rllib_config(
         rollout_fragment_length=agent.fragment,
         gym_env_vectorize_mode="vector_entry_point",
     )
-    config.learners(num_learners=0, num_gpus_per_learner=0)
+    set_aside = reserved(learner, learners)
+    config.learners(
+        num_learners=learners,
+        num_gpus_per_learner=set_aside.pop("GPU", 0),
+        custom_resources_per_learner=set_aside,
+    )
     config.reporting(min_time_s_per_iteration=0, min_sample_timesteps_per_iteration=0)
     config.debugging(seed=agent.seed, log_level="ERROR", log_sys_usage=False)
     config.training(gamma=agent.gamma)
@@ -88,7 +95,7 @@ def rllib_config(
 
 
 def _ppo(agent: AgentConfig, side_column: int | None) -> BatchedPPOConfig:
-    ppo, rows = agent.ppo, agent.rows_per_iteration
+    ppo, rows, shares = agent.ppo, agent.rows_per_iteration, max(1, agent.scale.learners)
     config = BatchedPPOConfig()
     config.rl_module(
         model_config={
@@ -101,8 +108,8 @@ def _ppo(agent: AgentConfig, side_column: int | None) -> BatchedPPOConfig:
         }
     )
     config.training(
-        train_batch_size_per_learner=rows,
-        minibatch_size=min(ppo.minibatch, rows),
+        train_batch_size_per_learner=rows // shares,
+        minibatch_size=min(ppo.minibatch, rows) // shares,
         num_epochs=ppo.epochs,
         lambda_=ppo.gae_lambda,
         clip_param=ppo.clip,
@@ -132,7 +139,7 @@ def _ddpg(agent: AgentConfig, side_column: int | None) -> DDPGConfig:
             "noise_rows": int(ddpg.noise_decay * agent.iterations * agent.rows_per_iteration),
         }
     )
-    config.training(train_batch_size_per_learner=ddpg.batch)
+    config.training(train_batch_size_per_learner=ddpg.batch // max(1, agent.scale.learners))
     config.off_policy(
         actor_lr=ddpg.actor_learning_rate,
         critic_lr=ddpg.critic_learning_rate,

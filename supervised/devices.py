@@ -35,14 +35,14 @@ def resolve_device(name: str) -> torch.device:
     """
     where = f"device {name!r}"
     if name == "auto":
-        return next((torch.device(kind, 0) for kind in AUTO_ORDER if _count(kind)), torch.device("cpu"))
+        return next((torch.device(kind, 0) for kind in AUTO_ORDER if device_count(kind)), torch.device("cpu"))
     try:
         device = torch.device(name)
     except RuntimeError as error:
         raise InputError("no such device", where=where, remedy="use auto, cpu, cuda[:i] or xpu[:i]") from error
     if device.type == "cpu":
         return torch.device("cpu")
-    count, index = _count(device.type), device.index or 0
+    count, index = device_count(device.type), device.index or 0
     if index >= count:
         raise InputError(f"not present here ({count} of its kind found)", where=where, remedy="use auto or cpu")
     return torch.device(device.type, index)
@@ -52,14 +52,14 @@ def available_devices() -> dict[str, str]:
     """Device kind -> what this torch finds of it, in one line; the optional Intel extension among them."""
     found = {"cpu": f"present, {torch.get_num_threads()} threads, torch {torch.__version__}"}
     for kind in AUTO_ORDER:
-        count = _count(kind)
+        count = device_count(kind)
         names = [getattr(torch, kind).get_device_name(i) for i in range(count)]
         found[kind] = f"{count} present: {', '.join(names)}" if count else "none found by this torch"
     found["ipex"] = ipex_status()[1]
     return found
 
 
-def _count(kind: str) -> int:
+def device_count(kind: str) -> int:
     """Number of devices of a type that this torch can use now."""
     backend = getattr(torch, kind, None)
     if backend is None or not hasattr(backend, "is_available") or not backend.is_available():

@@ -22,11 +22,11 @@ def test_cpu_and_auto() -> None:
 
 
 def test_auto_prefers_xpu_then_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "_count", lambda kind: {"xpu": 1, "cuda": 2}.get(kind, 0))
+    monkeypatch.setattr(devices, "device_count", lambda kind: {"xpu": 1, "cuda": 2}.get(kind, 0))
     assert devices.resolve_device("auto") == torch.device("xpu", 0)
     assert devices.resolve_device("cuda") == torch.device("cuda", 0)
     assert devices.resolve_device("cuda:1") == torch.device("cuda", 1)
-    monkeypatch.setattr(devices, "_count", lambda kind: {"cuda": 1}.get(kind, 0))
+    monkeypatch.setattr(devices, "device_count", lambda kind: {"cuda": 1}.get(kind, 0))
     assert devices.resolve_device("auto") == torch.device("cuda", 0)
 
 
@@ -37,7 +37,7 @@ def test_names_that_are_no_device(name: str) -> None:
 
 
 def test_absent_devices_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "_count", lambda kind: {"cuda": 1}.get(kind, 0))
+    monkeypatch.setattr(devices, "device_count", lambda kind: {"cuda": 1}.get(kind, 0))
     with pytest.raises(InputError, match=r"device 'cuda:3': not present here \(1 of its kind found\)"):
         devices.resolve_device("cuda:3")
     with pytest.raises(InputError, match=r"device 'xpu': not present here \(0 of its kind found\)"):
