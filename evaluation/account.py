@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from envs.backtest import BacktestResult
-from evaluation import sharpe as sr
+from envs.performance import Drawdown, bar_returns, daily_returns, max_drawdown, profit_factor
+from envs.sharpe import DAYS_PER_YEAR, MS_PER_YEAR, SharpeEstimate, sharpe_estimate
 from evaluation.intervals import (
     RETURN_STATISTICS,
     UNKNOWN,
@@ -22,7 +23,7 @@ from evaluation.intervals import (
     mean_return,
     wilson,
 )
-from evaluation.performance import Drawdown, bar_returns, daily_returns, max_drawdown, profit_factor
+from evaluation.sharpe import minimum_track_record, probabilistic_sharpe
 
 Floats = NDArray[np.float64]
 Longs = NDArray[np.int64]
@@ -139,11 +140,11 @@ class AccountSummary:
     """Total over the span; bootstrap over days."""
     mean_daily: Interval
     """Mean daily return; bootstrap over days."""
-    sharpe: sr.SharpeEstimate
+    sharpe: SharpeEstimate
     """From daily returns."""
     sharpe_bootstrap: Interval
     """Annual, bootstrap over days."""
-    sharpe_bars: sr.SharpeEstimate
+    sharpe_bars: SharpeEstimate
     """From the returns of single bars."""
     probabilistic_sharpe: float
     minimum_track_days: float
@@ -179,7 +180,7 @@ def summarise_account(account: Account, interval_ms: int, *, seed: int = 0, resa
     """
     _, daily = account.daily
     boot = bootstrap_intervals(daily, RETURN_STATISTICS, seed=seed, resamples=resamples)
-    estimate = sr.sharpe_estimate(daily)
+    estimate = sharpe_estimate(daily)
     net, bps = account.trade_column("net_pnl"), account.trade_bps
     if net.size:
         statistics = {"mean": mean_return, "factor": _finite_profit_factor}
@@ -197,12 +198,10 @@ def summarise_account(account: Account, interval_ms: int, *, seed: int = 0, resa
         net_return=boot["total"],
         mean_daily=boot["mean"],
         sharpe=estimate,
-        sharpe_bootstrap=boot["sharpe"].scaled(math.sqrt(sr.DAYS_PER_YEAR)),
-        sharpe_bars=sr.sharpe_estimate(
-            bar_returns(account.equity, account.initial_capital), sr.MS_PER_YEAR / interval_ms
-        ),
-        probabilistic_sharpe=sr.probabilistic_sharpe(estimate.per_period, estimate.n, estimate.skew, estimate.kurtosis),
-        minimum_track_days=sr.minimum_track_record(estimate.per_period, estimate.skew, estimate.kurtosis),
+        sharpe_bootstrap=boot["sharpe"].scaled(math.sqrt(DAYS_PER_YEAR)),
+        sharpe_bars=sharpe_estimate(bar_returns(account.equity, account.initial_capital), MS_PER_YEAR / interval_ms),
+        probabilistic_sharpe=probabilistic_sharpe(estimate.per_period, estimate.n, estimate.skew, estimate.kurtosis),
+        minimum_track_days=minimum_track_record(estimate.per_period, estimate.skew, estimate.kurtosis),
         drawdown=max_drawdown(account.equity, account.initial_capital),
         trades=int(net.size),
         trades_per_day=net.size / max(daily.size, 1),

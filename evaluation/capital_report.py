@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from envs.axes import nice_ticks, padded
 from evaluation import formats
 from evaluation.capital import CapitalPoint
 from evaluation.page import render_page, safe, write_page
-from evaluation.svg import Figure, Floats, Plot, nice_ticks, padded
+from evaluation.svg import Figure, Floats, Plot
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.axes import Ticks, nice_ticks, padded, thin, time_ticks
+from envs.performance import drawdown
 from evaluation.account import Account, Costs, carried
 from evaluation.forecasts import CalibrationCurve
 from evaluation.formats import percent, share, signed
-from evaluation.performance import drawdown
 from evaluation.report_data import BUY_AND_HOLD, POLICY, THRESHOLD, RandomSummary, SectionSummary
 from evaluation.signal_quality import EnsembleWeights
-from evaluation.svg import Figure, Plot, Ticks, broken, nice_ticks, padded, thin, time_ticks
+from evaluation.svg import Figure, Plot, broken
 
 Floats = NDArray[np.float64]
 CURVE_POINTS = 1500

@@ -15,6 +15,7 @@ from agents.train import TrainResult
 from envs.backtest import BacktestResult
 from envs.config import MarketConfig
 from envs.market import Market
+from envs.sharpe import sharpe_estimate
 from envs.spread import half_spreads
 from evaluation.account import account_of, combine
 from evaluation.ambiguity import other_bound
@@ -23,7 +24,6 @@ from evaluation.config import ExperimentConfig
 from evaluation.dataset import INTERVAL_MS, SymbolRows
 from evaluation.report_data import ReportData, SeedData, SymbolData
 from evaluation.run_folder import RunFolder, environment, jsonable
-from evaluation.sharpe import sharpe_estimate
 from evaluation.signal_quality import EnsembleWeights, PredictionQuality, feature_quality, prediction_quality
 from evaluation.trials import Trial, TrialCount, TrialLog, trial_key
 from supervised.baselines import CHEAP

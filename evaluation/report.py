@@ -11,12 +11,12 @@ from typing import Any
 
 from markupsafe import Markup
 
+from envs.performance import Drawdown
+from envs.sharpe import SharpeEstimate
 from evaluation import figures, formats
 from evaluation.intervals import Interval
 from evaluation.page import render_page, safe, write_page
-from evaluation.performance import Drawdown
 from evaluation.report_data import ReportData, SectionSummary, SymbolData
-from evaluation.sharpe import SharpeEstimate
 from evaluation.signal_quality import FeatureQuality, PredictionQuality
 from evaluation.svg import interval_cell
 from evaluation.trade_figure import trade_figure

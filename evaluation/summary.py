@@ -10,11 +10,11 @@ import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from envs.sharpe import SharpeEstimate
 from evaluation.account import AccountSummary
 from evaluation.formats import p_equals, percent, share, signed
 from evaluation.intervals import Interval
 from evaluation.report_data import ReportData, SectionSummary
-from evaluation.sharpe import SharpeEstimate
 from evaluation.signal_quality import FeatureQuality, PredictionQuality
 
 

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.axes import nice_ticks, padded, thin, time_ticks
 from envs.market import Market
 from evaluation.account import Account
 from evaluation.figures import hole
-from evaluation.svg import Figure, Plot, broken, nice_ticks, padded, thin, time_ticks
+from evaluation.svg import Figure, Plot, broken
 
 Floats = NDArray[np.float64]
 

@@ -16,9 +16,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from envs.sharpe import SharpeEstimate
 from evaluation.formats import counted, p_value, percent, share
 from evaluation.intervals import Interval
-from evaluation.sharpe import SharpeEstimate
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,9 @@ from sklearn.metrics import log_loss as sklearn_log_loss
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.tsa.stattools import diebold_mariano_test
 
-from evaluation import forecasts, intervals, overfitting, performance, sharpe
+from envs import performance
+from envs.sharpe import sharpe_estimate, sharpe_standard_error
+from evaluation import forecasts, intervals, overfitting, sharpe
 from supervised.diebold_mariano import diebold_mariano, long_run_variance
 
 
@@ -64,12 +66,12 @@ class TestLoPaper:
         ("ratio", "n", "error"), [(0.50, 12, 0.306), (0.50, 60, 0.137), (1.00, 24, 0.250), (3.00, 500, 0.105)]
     )
     def test_standard_error(self, ratio, n, error):
-        assert sharpe.sharpe_standard_error(ratio, n) == pytest.approx(error, abs=5e-4)
+        assert sharpe_standard_error(ratio, n) == pytest.approx(error, abs=5e-4)
 
 
 def test_moments_agree_with_scipy():
     returns = np.random.default_rng(3).standard_t(5, 400) * 0.01 + 0.001
-    found = sharpe.sharpe_estimate(returns)
+    found = sharpe_estimate(returns)
     assert found.skew == pytest.approx(skew(returns))
     assert found.kurtosis == pytest.approx(kurtosis(returns, fisher=False))
     assert found.annual == pytest.approx(returns.mean() / returns.std(ddof=1) * math.sqrt(365))

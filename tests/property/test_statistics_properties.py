@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from evaluation import forecasts, intervals, overfitting, performance, sharpe
+from envs import performance
+from envs.sharpe import sharpe_estimate
+from evaluation import forecasts, intervals, overfitting, sharpe
 from supervised.diebold_mariano import diebold_mariano
 
 ratios = st.floats(-2.0, 2.0)
@@ -30,7 +32,7 @@ def return_series(draw: st.DrawFn) -> np.ndarray:
 
 @given(return_series(), trial_counts, variances)
 def test_deflation_only_takes_away(returns, trials, variance):
-    e = sharpe.sharpe_estimate(returns)
+    e = sharpe_estimate(returns)
     if math.isnan(e.per_period) or math.isnan(e.skew):
         return
     plain = sharpe.probabilistic_sharpe(e.per_period, e.n, e.skew, e.kurtosis)
@@ -55,7 +57,7 @@ def test_track_record_of_the_minimum_length_is_just_enough(ratio, skew, excess):
 
 @given(return_series(), st.floats(0.01, 100.0))
 def test_sharpe_does_not_depend_on_leverage(returns, factor):
-    before, after = sharpe.sharpe_estimate(returns), sharpe.sharpe_estimate(returns * factor)
+    before, after = sharpe_estimate(returns), sharpe_estimate(returns * factor)
     if np.ptp(returns) > 1e-9:
         assert after.per_period == pytest.approx(before.per_period, rel=1e-6, abs=1e-9)
 
@@ -208,9 +210,9 @@ def test_overfitting_refuses_what_it_cannot_split(shape, blocks, message):
 
 
 def test_what_cannot_be_known_is_nan():
-    assert math.isnan(sharpe.sharpe_estimate(np.array([0.01])).per_period)
-    assert math.isnan(sharpe.sharpe_estimate(np.full(5, 0.01)).per_period)
-    assert sharpe.sharpe_estimate(np.zeros(5)).per_period == 0.0
+    assert math.isnan(sharpe_estimate(np.array([0.01])).per_period)
+    assert math.isnan(sharpe_estimate(np.full(5, 0.01)).per_period)
+    assert sharpe_estimate(np.zeros(5)).per_period == 0.0
     assert math.isnan(sharpe.probabilistic_sharpe(math.nan, 10))
     assert sharpe.minimum_track_record(-0.1) == math.inf
     assert math.isnan(forecasts.pesaran_timmermann(np.array([True, False]), np.array([True, True])).p_value)

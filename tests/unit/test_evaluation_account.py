@@ -9,8 +9,8 @@ import pytest
 
 from envs.backtest import Backtest
 from envs.config import MarketConfig
+from envs.performance import drawdown
 from evaluation.account import account_of, carried, combine, summarise_account
-from evaluation.performance import drawdown
 from tests.market_tools import random_market, random_orders
 
 CONFIG = MarketConfig()

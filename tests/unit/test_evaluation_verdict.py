@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from envs.sharpe import SharpeEstimate
 from evaluation.intervals import Interval
-from evaluation.sharpe import SharpeEstimate
 from evaluation.verdict import AccuracyClaim, Evidence, VerdictRule, judge
 
 GOOD = Evidence(

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from envs import axes
 from envs.backtest import Backtest
 from envs.config import MarketConfig
 from evaluation import formats, svg, trade_figure
@@ -61,7 +62,7 @@ def test_a_long_span_shows_its_last_part_in_detail(traded, monkeypatch):
 
 @given(st.floats(-1e3, 1e3), st.floats(1e-3, 1e6), st.integers(2, 8))
 def test_ticks_are_round_inside_and_about_as_many_as_asked(low, span, count):
-    ticks = svg.nice_ticks(low, low + span, count)
+    ticks = axes.nice_ticks(low, low + span, count)
     assert all(low - 1e-6 * span <= tick <= low + span * (1 + 1e-6) for tick in ticks)
     assert len(ticks) <= count + 2
     if len(ticks) > 2:
@@ -71,7 +72,7 @@ def test_ticks_are_round_inside_and_about_as_many_as_asked(low, span, count):
 @given(st.lists(st.floats(-100, 100), min_size=1, max_size=300), st.integers(2, 60))
 def test_thinning_keeps_the_ends_and_the_extremes(values, count):
     y = np.array(values)
-    x, thinned = svg.thin(np.arange(y.size), y, count)
+    x, thinned = axes.thin(np.arange(y.size), y, count)
     assert thinned.min() == y.min()
     assert thinned.max() == y.max()
     assert (x[0], x[-1]) == (0, y.size - 1)
@@ -87,10 +88,10 @@ def test_lines_break_where_data_are_missing():
 def test_time_ticks_are_days_or_hours():
     day = 86_400_000
     start = 1_577_836_800_000  # 2020-01-01
-    days = svg.time_ticks(start, start + 3 * day, 4)
+    days = axes.time_ticks(start, start + 3 * day, 4)
     assert [text for _, text in days] == ["1 Jan", "2 Jan", "3 Jan", "4 Jan"]
-    assert [text for _, text in svg.time_ticks(start, start + 13 * day)] == ["3 Jan", "6 Jan", "9 Jan", "12 Jan"]
-    hours = svg.time_ticks(start + day // 2, start + 3 * day // 4, 3)
+    assert [text for _, text in axes.time_ticks(start, start + 13 * day)] == ["3 Jan", "6 Jan", "9 Jan", "12 Jan"]
+    hours = axes.time_ticks(start + day // 2, start + 3 * day // 4, 3)
     assert [text for _, text in hours] == ["12:00", "15:00", "18:00"]
     assert [at for at, _ in hours] == [start + hour * 3_600_000 for hour in (12, 15, 18)]
 
