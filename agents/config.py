@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from data_pipeline.errors import InputError
 
 AlgorithmName = Literal["ppo", "ddpg"]
+DemonstrationSource = Literal["none", "rule", "foresight"]
+EncoderKind = Literal["mlp", "gru", "lstm", "window"]
 AgentPrecision = Literal["auto", "float32", "bfloat16"]
 
 
@@ -61,6 +64,15 @@ class DDPGSettings:
     """Gradient steps after each fragment of experience."""
     replay_rows: int = 400_000
     """Transitions the replay ring holds (rounded down to whole rows of all lanes)."""
+    replay_megabytes: int = 0
+    """Memory the ring may take in MiB, if that is less; 0 sets no limit."""
+    n_step: int = 1
+    """Rewards summed before the critic's value continues a return."""
+    priority_exponent: float = 0.0
+    """Transitions are drawn in proportion to their last TD error to this power (Schaul et al. 2016: 0.6); 0 draws
+    uniformly."""
+    importance_exponent: float = 0.4
+    """Strength of the weights that undo what drawing by priority biases, at the start; it grows linearly to 1."""
     tau: float = 0.02
     """Share of the live weights mixed into the target weights after each policy step."""
     twin_critics: bool = False
@@ -83,6 +95,49 @@ class DDPGSettings:
     """Transitions collected with uniform actions before learning starts."""
     max_grad_norm: float = 10.0
     """Each optimizer's gradient norm is clipped to this."""
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "updates", "policy_delay", "n_step"):
+            value = getattr(self, name)
+            _require(value >= 1, f"ddpg.{name}={value}", "choose at least 1")
+        for name in ("replay_megabytes", "priority_exponent", "target_noise", "target_noise_clip"):
+            value = getattr(self, name)
+            _require(value >= 0, f"ddpg.{name}={value}", "choose 0 or more")
+        for name in ("tau", "noise_decay"):
+            value = getattr(self, name)
+            _require(0.0 < value <= 1.0, f"ddpg.{name}={value}", "choose it in (0, 1]")
+        value = self.importance_exponent
+        _require(0.0 <= value <= 1.0, f"ddpg.importance_exponent={value}", "choose it in [0, 1]")
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Shape of the networks, of policy and value alike. `PolicySpec` carries it to where a policy serves."""
+
+    hidden: tuple[int, ...] = (64, 64)
+    """Widths of the hidden layers."""
+    encoder: EncoderKind = "mlp"
+    """What is made of the market's columns before the hidden layers: nothing (mlp), a memory of the bars so far (gru,
+    lstm), or causal filters over the last bars (window)."""
+    encoder_width: int = 32
+    """Numbers that the encoder hands on for each bar; also the size of a gru's or lstm's memory."""
+    window: int = 16
+    """Bars that the window encoder sees, the current one included; a power of two."""
+    shared_trunk: bool = False
+    """Policy and value share their hidden layers (ppo)."""
+    normalise: bool = False
+    """Scale market columns by their running mean and deviation. Scaled markets do not need it."""
+    mask_actions: bool = False
+    """Never choose what the environment's `action_masks` rule out (discrete and multi-discrete actions)."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hidden", tuple(self.hidden))  # a list where it was read from JSON
+        _require(bool(self.hidden) and min(self.hidden) > 0, f"network.hidden={self.hidden}", "give positive widths")
+        kinds = ("mlp", "gru", "lstm", "window")
+        _require(self.encoder in kinds, f"network.encoder={self.encoder!r}", f"use {', '.join(kinds)}")
+        _require(self.encoder_width >= 1, f"network.encoder_width={self.encoder_width}", "choose at least 1")
+        power = self.window >= 2 and self.window & (self.window - 1) == 0
+        _require(power, f"network.window={self.window}", "use a power of two, 2 or more")
 
 
 @dataclass(frozen=True)
@@ -110,6 +165,65 @@ class ScaleSettings:
 
 
 @dataclass(frozen=True)
+class EarlyStop:
+    """When the validation days say that training has done its work."""
+
+    patience: int = 0
+    """Validations in a row without an improvement after which training ends; 0 = never."""
+    min_improvement: float = 0.0
+    """Net log return by which a validation must beat the best before it to count as an improvement."""
+
+    def __post_init__(self) -> None:
+        _require(self.patience >= 0, f"early_stop.patience={self.patience}", "choose 0 or more")
+        least = self.min_improvement
+        _require(0.0 <= least < math.inf, f"early_stop.min_improvement={least}", "choose 0 or more")
+
+
+@dataclass(frozen=True)
+class MonitorSettings:
+    """How often TensorBoard gets what costs more than a number."""
+
+    histogram_every: int = 5
+    """Iterations between histograms of the actions; 0 = never."""
+    picture_every: int = 1
+    """Validations between pictures of the equity on the validation days; 0 = never."""
+
+    def __post_init__(self) -> None:
+        for name in ("histogram_every", "picture_every"):
+            value = getattr(self, name)
+            _require(value >= 0, f"monitor.{name}={value}", "choose 0 or more")
+
+
+@dataclass(frozen=True)
+class CloningSettings:
+    """A start from demonstrations on the training days instead of from nothing (see `agents.cloning`)."""
+
+    source: DemonstrationSource = "none"
+    """none, rule (the best threshold rule found on the training days) or foresight (what would have been best there,
+    known only afterwards)."""
+    rows: int = 100_000
+    """Decisions that are demonstrated, over all lanes."""
+    epochs: int = 10
+    """Passes over them."""
+    batch: int = 1024
+    """Decisions per gradient step."""
+    learning_rate: float = 1e-3
+    """Adam's step size at the start of cloning; it falls linearly to a tenth."""
+    critic_rows: int = 100_000
+    """Rows sampled after cloning during which only the critic learns: led by a critic that knows nothing, the first
+    policy steps undo the cloning."""
+
+    def __post_init__(self) -> None:
+        known = ("none", "rule", "foresight")
+        _require(self.source in known, f"cloning.source={self.source!r}", f"use {', '.join(known)}")
+        for name in ("rows", "epochs", "batch"):
+            value = getattr(self, name)
+            _require(value >= 1, f"cloning.{name}={value}", "choose at least 1")
+        _require(self.critic_rows >= 0, f"cloning.critic_rows={self.critic_rows}", "choose 0 or more")
+        _require(0.0 < self.learning_rate < 1.0, f"cloning.learning_rate={self.learning_rate}", "choose it in (0, 1)")
+
+
+@dataclass(frozen=True)
 class AgentConfig:
     """One training run; `agent_preset` returns values that suit each algorithm."""
 
@@ -121,8 +235,6 @@ class AgentConfig:
     """Accounts that each runner steps side by side."""
     fragment: int = 64
     """Bars each lane moves in one iteration."""
-    hidden: tuple[int, ...] = (64, 64)
-    """Widths of the hidden layers of every network."""
     gamma: float = 0.98
     """Discount per bar; 0.98 looks about 50 bars ahead, the life of a scalping trade."""
     seed: int = 0
@@ -141,22 +253,27 @@ class AgentConfig:
     """Newest checkpoints kept besides the best."""
     validate_every: int = 20
     """Iterations between backtests on the validation market; 0 = never."""
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    """Shape of the networks."""
     ppo: PPOSettings = field(default_factory=PPOSettings)
     """Used by ppo."""
     ddpg: DDPGSettings = field(default_factory=DDPGSettings)
     """Used by ddpg."""
     scale: ScaleSettings = field(default_factory=ScaleSettings)
     """Learners, cluster and precision."""
+    early_stop: EarlyStop = field(default_factory=EarlyStop)
+    """Off unless patience is set."""
+    cloning: CloningSettings = field(default_factory=CloningSettings)
+    """Off unless a source is named."""
+    monitor: MonitorSettings = field(default_factory=MonitorSettings)
+    """Histograms and pictures in TensorBoard."""
 
     def __post_init__(self) -> None:
         _require(self.algorithm in ("ppo", "ddpg"), f"algorithm={self.algorithm!r}", "use ppo or ddpg")
-        _require(bool(self.hidden) and min(self.hidden) > 0, f"hidden={self.hidden}", "give positive widths")
         _require(0.0 <= self.gamma < 1.0, f"gamma={self.gamma}", "choose it in [0, 1)")
-        _require(0.0 < self.ddpg.noise_decay <= 1.0, f"ddpg.noise_decay={self.ddpg.noise_decay}", "choose it in (0, 1]")
         for holder, prefix, names in (
             (self, "", ("iterations", "lanes", "fragment", "checkpoint_every", "checkpoints_kept")),
             (self.ppo, "ppo.", ("epochs", "minibatch")),
-            (self.ddpg, "ddpg.", ("batch", "updates", "policy_delay")),
         ):
             for name in names:
                 value = getattr(holder, name)
@@ -171,6 +288,11 @@ class AgentConfig:
             ("ddpg.batch", self.ddpg.batch),
         ):
             _require(value % learners == 0, f"{name}: {value} for {learners} learners", "choose a multiple of them")
+        _require(
+            self.early_stop.patience == 0 or self.validate_every > 0,
+            "early_stop.patience without validations",
+            "set validate_every",
+        )
         _require(
             self.algorithm != "ddpg" or self.ddpg.replay_rows // lanes > self.fragment,
             f"ddpg.replay_rows={self.ddpg.replay_rows} holds less than one fragment of {lanes} lanes",

@@ -13,28 +13,38 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis import TargetNetworkAPI
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
 
 from agents.algorithm import BatchedAlgorithm, BatchedConfig
 from agents.config import DDPGSettings
 from agents.ddpg_module import DDPGModule
+from agents.exploration import scale_after
 from agents.learner import GuardedLearner, to_device
-from agents.replay import ReplayRing
+from agents.replay import ReplayRing, ring_steps
 from data_pipeline.errors import InputError
 
 REPLAY = "replay"
+DISCOUNTS, WEIGHTS = "discounts", "weights"  # columns of the replay besides RLlib's
 
 
 class DDPGLearner(GuardedLearner):
     """Squared Bellman error for the critics, their value for the policy, soft updates of the targets.
 
     One batch holds the rows of several gradient steps, one after another.
+
+    Attributes:
+        td_errors: float32 (rows,), size of the last update's TD errors in the order of its rows, averaged over the
+            critics; empty unless rows are drawn by priority.
     """
+
+    td_errors: NDArray[np.float32]
 
     figure_names = ("critic_loss", "policy_value", "q_mean")
 
     def build(self) -> None:
         super().build()
         self._critic_steps = 0
+        self._errors: list[torch.Tensor] = []
         pairs = self._net.get_target_network_pairs()
         self._sources = [parameter for live, _ in pairs for parameter in live.parameters()]
         self._targets = [parameter for _, target in pairs for parameter in target.parameters()]
@@ -73,13 +83,21 @@ class DDPGLearner(GuardedLearner):
         for start in range(0, shape[0], size):
             yield {name: values[start : start + size] for name, values in tensors.items()}
 
+    def update(self, **kwargs: Any) -> Any:
+        """As `GuardedLearner.update`; reads the TD errors of all its steps at once, one further wait for the device."""
+        self._errors = []
+        metrics = super().update(**kwargs)
+        self.td_errors = torch.cat(self._errors).cpu().numpy() if self._errors else np.zeros(0, np.float32)
+        return metrics
+
     def compute_loss_for_module(
         self, *, module_id: str, config: Any, batch: dict[str, torch.Tensor], fwd_out: dict[str, Any]
     ) -> torch.Tensor:
         target_q = self._net.forward_target(batch)
-        going_on = (~batch[Columns.TERMINATEDS]).float()
-        target = batch[Columns.REWARDS] + self.config.gamma * going_on * target_q
-        critic_loss = torch.stack([(q - target).square().mean() for q in fwd_out["q"]]).sum()
+        errors = fwd_out["q"] - (batch[Columns.REWARDS] + batch[DISCOUNTS] * target_q)
+        critic_loss = (batch[WEIGHTS] * errors.square()).mean(1).sum()
+        if self.config.priority_exponent > 0.0:
+            self._errors.append(errors.detach().abs().mean(0))
         policy_value = fwd_out["q_policy"].mean()
         self.note(critic_loss, policy_value, target_q.mean())
         self._critic_steps += 1
@@ -117,6 +135,11 @@ class DDPGConfig(BatchedConfig):
         self.train_batch_size_per_learner = defaults.batch
         self.updates = defaults.updates
         self.replay_rows = defaults.replay_rows
+        self.replay_megabytes = defaults.replay_megabytes
+        self.n_step = defaults.n_step
+        self.priority_exponent = defaults.priority_exponent
+        self.importance_exponent = defaults.importance_exponent
+        self.importance_rows = 1
         self.tau = defaults.tau
         self.policy_delay = defaults.policy_delay
         self.target_noise = defaults.target_noise
@@ -152,8 +175,26 @@ class DDPG(BatchedAlgorithm):
         if not isinstance(actions, gym.spaces.Box):
             raise InputError(f"DDPG cannot act in {actions}", where="agents", remedy="use continuous actions, or PPO")
         lanes = self.config.num_envs_per_env_runner * max(1, self.config.num_env_runners)
+        widths = observations.shape[0], actions.shape[0]
+        prioritised = self.config.priority_exponent > 0.0
+        steps = ring_steps(
+            self.config.replay_rows, lanes, *widths, prioritised=prioritised, megabytes=self.config.replay_megabytes
+        )
+        if steps <= self.config.rollout_fragment_length:
+            raise InputError(
+                f"replay_megabytes={self.config.replay_megabytes} holds {steps} steps of {lanes} lanes, fewer than "
+                f"a fragment of {self.config.rollout_fragment_length}",
+                where="agents",
+                remedy="raise it, or lower lanes or fragment",
+            )
         self.replay = ReplayRing(
-            self.config.replay_rows // lanes, lanes, observations.shape[0], actions.shape[0], self.config.seed or 0
+            steps,
+            lanes,
+            *widths,
+            self.config.seed or 0,
+            gamma=self.config.gamma,
+            n_step=self.config.n_step,
+            priority_exponent=self.config.priority_exponent,
         )
 
     def training_step(self) -> None:
@@ -162,8 +203,19 @@ class DDPG(BatchedAlgorithm):
             return  # a runner died and its lanes are missing; RLlib restarts it before the next step
         self.replay.add(rollout)
         if self.replay.rows >= self.config.warmup_rows:
-            rows = self.config.updates * self.config.total_train_batch_size
-            self.learn(self.replay.sample(rows), rows)
+            batch = self._draw()
+            self.learn(batch, len(batch[WEIGHTS]))
+            if self.config.priority_exponent > 0.0:
+                errors = [each.get() for each in self.learner_group.foreach_learner(_td_errors)]
+                self.replay.update_priorities(np.concatenate(errors))
+
+    def _draw(self) -> dict[str, NDArray[Any]]:
+        """The rows of all gradient steps of an iteration: each learner's share of them, one learner after another."""
+        config = self.config
+        sampled = self.metrics.peek((ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), default=0)
+        exponent = scale_after(sampled, config.importance_rows, config.importance_exponent, 1.0)
+        learners = max(1, config.num_learners)
+        return self.replay.sample(config.updates * learners, config.train_batch_size_per_learner, exponent)
 
     def get_state(self, components: Any = None, *, not_components: Any = None, **kwargs: Any) -> dict[str, Any]:
         state = super().get_state(components, not_components=not_components, **kwargs)
@@ -175,3 +227,7 @@ class DDPG(BatchedAlgorithm):
         super().set_state(state)
         if REPLAY in state:
             self.replay.set_state(state[REPLAY])
+
+
+def _td_errors(learner: DDPGLearner) -> NDArray[np.float32]:
+    return learner.td_errors

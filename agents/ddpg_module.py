@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,25 +13,28 @@ from ray.rllib.core.learner.utils import make_target_network
 from ray.rllib.core.rl_module.apis import InferenceOnlyAPI, TargetNetworkAPI
 from torch import nn
 
+from agents.critics import CriticEnsemble
+from agents.exploration import scale_after, to_uniform
+from agents.config import NetworkConfig
 from agents.heads import ActionHead, action_head
 from agents.modules import BatchedModule
-from agents.networks import QUIET_GAIN, PolicyBody, constant_forward, mlp
+from agents.networks import PolicyBody
 
 
 class DDPGModule(BatchedModule, InferenceOnlyAPI, TargetNetworkAPI):
     """A tanh policy, one or two critics, and their targets. Actions are in units of half the range, in [-1, 1].
 
-    `model_config` holds `hidden` (widths), `twin_critics`, and the exploration: `warmup_rows` of uniform actions, then
+    `model_config` holds `network` (a `NetworkConfig` as plain values), `twin_critics`, and the exploration: `warmup_rows` of uniform actions, then
     `noise` falling to `noise_final` over the first `noise_rows` sampled rows.
     """
 
     head: ActionHead
     pi: nn.Sequential
-    critics: nn.ModuleList
+    critics: CriticEnsemble
 
     def setup(self) -> None:
         self.head = action_head(self.action_space)
-        hidden = tuple(self.model_config["hidden"])
+        hidden = NetworkConfig(**self.model_config["network"]).hidden
         size, actions = int(self.observation_space.shape[0]), self.head.num_actions
         body = PolicyBody(size, hidden, actions)
         if self.model_config["side_column"] is not None:
@@ -39,8 +42,7 @@ class DDPGModule(BatchedModule, InferenceOnlyAPI, TargetNetworkAPI):
         self.pi = nn.Sequential(body, nn.Tanh())
         self.action_dist_cls = TorchDeterministic
         if not self.inference_only:
-            critics = 2 if self.model_config["twin_critics"] else 1
-            self.critics = nn.ModuleList(mlp(size + actions, hidden, 1, gain=QUIET_GAIN) for _ in range(critics))
+            self.critics = CriticEnsemble(size + actions, hidden, 2 if self.model_config["twin_critics"] else 1)
 
     def get_non_inference_attributes(self) -> list[str]:
         return ["critics", "target_pi", "target_critics"]
@@ -58,11 +60,12 @@ class DDPGModule(BatchedModule, InferenceOnlyAPI, TargetNetworkAPI):
     def draw_noise(self, rng: np.random.Generator, shape: tuple[int, ...], sampled: int) -> NDArray[np.float32]:
         """Noise for `explore` (*shape, K): uniform actions during warm-up, then Gaussian with a falling scale."""
         settings = self.model_config
+        noise = self.head.noise(rng, shape)
         if sampled < settings["warmup_rows"]:
-            return rng.random((*shape, self.head.num_actions), dtype=np.float32) * 2.0 - 1.0
-        done = min(1.0, sampled / max(1, settings["noise_rows"]))
-        scale = settings["noise"] + done * (settings["noise_final"] - settings["noise"])
-        return self.head.noise(rng, shape) * np.float32(scale)
+            return to_uniform(noise)
+        return noise * np.float32(
+            scale_after(sampled, settings["noise_rows"], settings["noise"], settings["noise_final"])
+        )
 
     def explore(
         self, observations: torch.Tensor, noise: torch.Tensor, sampled: int
@@ -75,7 +78,7 @@ class DDPGModule(BatchedModule, InferenceOnlyAPI, TargetNetworkAPI):
         return actions, torch.zeros_like(actions[:, 0])
 
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Q of the stored actions from every critic, and Q of the policy's own actions from the first.
+        """Q (critics, N) of the stored actions, and Q (N,) of the policy's own actions from the first critic.
 
         The second sees the critic's weights as constants, so one backward pass of (critic loss - policy value) gives
         each network its own gradient and nothing else.
@@ -84,8 +87,8 @@ class DDPGModule(BatchedModule, InferenceOnlyAPI, TargetNetworkAPI):
         stored = torch.cat([observations, actions], -1)
         own = torch.cat([observations, self.pi(observations)], -1)
         return {
-            "q": [critic(stored).squeeze(-1) for critic in self.critics],
-            "q_policy": constant_forward(cast(nn.Sequential, self.critics[0]), own).squeeze(-1),
+            "q": self.critics(stored),
+            "q_policy": self.critics.first_as_constant(own),
         }
 
     @torch.no_grad()
@@ -93,5 +96,4 @@ class DDPGModule(BatchedModule, InferenceOnlyAPI, TargetNetworkAPI):
         """Smallest target Q (N,) at the next observation, for the target policy's action plus `target_noise`."""
         observations = batch[Columns.NEXT_OBS]
         actions = (self.target_pi(observations) + batch["target_noise"]).clamp(-1.0, 1.0)
-        joined = torch.cat([observations, actions], -1)
-        return torch.stack([critic(joined).squeeze(-1) for critic in self.target_critics]).amin(0)
+        return self.target_critics(torch.cat([observations, actions], -1)).amin(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import gymnasium as gym
@@ -99,7 +100,7 @@ def _ppo(agent: AgentConfig, side_column: int | None) -> BatchedPPOConfig:
     config = BatchedPPOConfig()
     config.rl_module(
         model_config={
-            "hidden": list(agent.hidden),
+            "network": asdict(agent.network),
             "side_column": side_column,
             "flat_bias": ppo.flat_bias,
             "hold_bias": ppo.hold_bias,
@@ -129,7 +130,7 @@ def _ddpg(agent: AgentConfig, side_column: int | None) -> DDPGConfig:
     config = DDPGConfig()
     config.rl_module(
         model_config={
-            "hidden": list(agent.hidden),
+            "network": asdict(agent.network),
             "side_column": side_column,
             "hold_mean": ddpg.hold_mean,
             "twin_critics": ddpg.twin_critics,
@@ -145,6 +146,11 @@ def _ddpg(agent: AgentConfig, side_column: int | None) -> DDPGConfig:
         critic_lr=ddpg.critic_learning_rate,
         updates=ddpg.updates,
         replay_rows=ddpg.replay_rows,
+        replay_megabytes=ddpg.replay_megabytes,
+        n_step=ddpg.n_step,
+        priority_exponent=ddpg.priority_exponent,
+        importance_exponent=ddpg.importance_exponent,
+        importance_rows=agent.iterations * agent.rows_per_iteration,
         tau=ddpg.tau,
         policy_delay=ddpg.policy_delay,
         target_noise=ddpg.target_noise,
