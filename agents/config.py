@@ -9,6 +9,8 @@ from typing import Any, Literal
 from data_pipeline.errors import InputError
 
 AlgorithmName = Literal["ppo", "ddpg"]
+PresetName = Literal["ppo", "ddpg", "td3"]
+NoiseKind = Literal["gaussian", "ou"]
 DemonstrationSource = Literal["none", "rule", "foresight"]
 EncoderKind = Literal["mlp", "gru", "lstm", "window"]
 AgentPrecision = Literal["auto", "float32", "bfloat16"]
@@ -84,9 +86,14 @@ class DDPGSettings:
     target_noise_clip: float = 0.5
     """Bound of that noise."""
     noise: float = 0.5
-    """Standard deviation of Gaussian exploration at the start, in units of half the action range."""
+    """Standard deviation of exploration noise at the start, in units of half the action range."""
     noise_final: float = 0.1
     """Its value at the end of the decay."""
+    noise_kind: NoiseKind = "gaussian"
+    """gaussian (new at every bar), or ou: Ornstein-Uhlenbeck, which keeps its sign for a while, so that exploration
+    holds positions instead of flipping them."""
+    noise_reversion: float = 0.15
+    """How fast Ornstein-Uhlenbeck noise forgets, per bar; its memory is about 1 / this many bars."""
     noise_decay: float = 0.6
     """Share of training over which exploration falls linearly, in (0, 1]."""
     hold_mean: float = 2.0
@@ -106,6 +113,9 @@ class DDPGSettings:
         for name in ("tau", "noise_decay"):
             value = getattr(self, name)
             _require(0.0 < value <= 1.0, f"ddpg.{name}={value}", "choose it in (0, 1]")
+        _require(self.noise_kind in ("gaussian", "ou"), f"ddpg.noise_kind={self.noise_kind!r}", "use gaussian or ou")
+        value = self.noise_reversion
+        _require(value > 0.0, f"ddpg.noise_reversion={value}", "choose a positive value")
         value = self.importance_exponent
         _require(0.0 <= value <= 1.0, f"ddpg.importance_exponent={value}", "choose it in [0, 1]")
 
@@ -305,16 +315,18 @@ class AgentConfig:
         return self.lanes * self.fragment * max(1, self.num_env_runners)
 
 
-def agent_preset(algorithm: AlgorithmName, **changes: Any) -> AgentConfig:
+def agent_preset(name: PresetName, **changes: Any) -> AgentConfig:
     """Values that learn the planted edge of the synthetic market in about a minute of CPU.
 
     Args:
-        algorithm: "ppo" or "ddpg".
+        name: "ppo", "ddpg", or "td3": DDPG with twin critics, a delayed policy and target smoothing.
         changes: fields of `AgentConfig` that differ from the preset.
     """
-    base = AgentConfig(algorithm=algorithm)
-    if algorithm == "ddpg":
+    base = AgentConfig(algorithm="ppo" if name == "ppo" else "ddpg")
+    if name != "ppo":
         base = replace(base, fragment=16)
+    if name == "td3":
+        base = replace(base, ddpg=replace(base.ddpg, twin_critics=True, policy_delay=2, target_noise=0.2))
     return replace(base, **changes)
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from agents.config import AgentConfig, DDPGSettings, PPOSettings, agent_preset
+from agents.config import AgentConfig, DDPGSettings, NetworkConfig, PPOSettings, agent_preset
 from data_pipeline.errors import InputError
 
 
@@ -14,14 +14,11 @@ from data_pipeline.errors import InputError
     "changes",
     [
         {"algorithm": "sac"},
-        {"hidden": ()},
-        {"hidden": (64, 0)},
         {"gamma": 1.0},
         {"lanes": 0},
         {"iterations": 0},
         {"num_env_runners": -1},
         {"ppo": PPOSettings(minibatch=0)},
-        {"ddpg": DDPGSettings(noise_decay=0.0)},
         {"algorithm": "ddpg", "ddpg": DDPGSettings(replay_rows=1000)},
     ],
 )
@@ -32,11 +29,40 @@ def test_bad_settings_are_refused_in_one_line(changes: dict) -> None:
     assert "AgentConfig" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"noise_decay": 0.0},
+        {"tau": 1.5},
+        {"n_step": 0},
+        {"priority_exponent": -0.1},
+        {"importance_exponent": 1.1},
+        {"replay_megabytes": -1},
+        {"noise_kind": "pink"},
+        {"noise_reversion": 0.0},
+    ],
+)
+def test_bad_settings_of_ddpg_are_refused_in_one_line(changes: dict) -> None:
+    with pytest.raises(InputError, match=f"ddpg.{next(iter(changes))}"):
+        DDPGSettings(**changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"hidden": ()}, {"hidden": (64, 0)}, {"encoder": "cnn"}, {"encoder_width": 0}, {"window": 12}, {"window": 1}],
+)
+def test_bad_networks_are_refused_in_one_line(changes: dict) -> None:
+    with pytest.raises(InputError, match=f"network.{next(iter(changes))}"):
+        NetworkConfig(**changes)
+
+
 def test_presets_and_their_changes() -> None:
     assert agent_preset("ppo").algorithm == "ppo"
     ddpg = agent_preset("ddpg", seed=3, lanes=64)
     assert (ddpg.algorithm, ddpg.seed, ddpg.lanes) == ("ddpg", 3, 64)
     assert ddpg.rows_per_iteration == 64 * ddpg.fragment
+    td3 = agent_preset("td3").ddpg
+    assert (td3.twin_critics, td3.policy_delay, td3.target_noise) == (True, 2, 0.2)
 
 
 def test_import_is_light() -> None:
