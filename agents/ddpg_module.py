@@ -13,9 +13,9 @@ from ray.rllib.core.learner.utils import make_target_network
 from ray.rllib.core.rl_module.apis import InferenceOnlyAPI, TargetNetworkAPI
 from torch import nn
 
+from agents.config import NetworkConfig
 from agents.critics import CriticEnsemble
 from agents.exploration import scale_after, to_uniform
-from agents.config import NetworkConfig
 from agents.heads import ActionHead, action_head
 from agents.modules import BatchedModule
 from agents.networks import PolicyBody
@@ -24,8 +24,8 @@ from agents.networks import PolicyBody
 class DDPGModule(BatchedModule, InferenceOnlyAPI, TargetNetworkAPI):
     """A tanh policy, one or two critics, and their targets. Actions are in units of half the range, in [-1, 1].
 
-    `model_config` holds `network` (a `NetworkConfig` as plain values), `twin_critics`, and the exploration: `warmup_rows` of uniform actions, then
-    `noise` falling to `noise_final` over the first `noise_rows` sampled rows.
+    `model_config` holds `network` (`NetworkConfig`), `twin_critics`, and the exploration: `warmup_rows` of uniform
+    actions, then `noise` falling to `noise_final` over the first `noise_rows` sampled rows.
     """
 
     head: ActionHead

@@ -18,6 +18,7 @@ from ray.rllib.core.rl_module.apis import InferenceOnlyAPI, ValueFunctionAPI
 from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 from torch import nn
 
+from agents.config import NetworkConfig
 from agents.heads import ActionHead, CategoricalHead, GaussianHead, action_head
 from agents.networks import QUIET_GAIN, PolicyBody, mlp
 
@@ -32,10 +33,10 @@ class BatchedModule(TorchRLModule):
 class PPOModule(BatchedModule, InferenceOnlyAPI, ValueFunctionAPI):
     """Policy and value networks with separate trunks.
 
-    `model_config` holds `hidden` (widths), `log_std` (initial, for boxes), and how an untrained policy trades when
-    `side_column` names the observation that tells the held side: `flat_bias` is added to the logit of flat, `hold_bias`
-    to that of the side held (for boxes `hold_mean` × side is the first mean). Without them a random policy flips its
-    position every bar, pays fees for it, and learns to stay out before it has ever held a position that pays.
+    `model_config` holds `network` (`NetworkConfig`), `log_std` (initial, for boxes), and how an untrained policy
+    trades when `side_column` names the observation that tells the held side: `flat_bias` is added to the logit of flat,
+    `hold_bias` to that of the side held (for boxes `hold_mean` × side is the first mean). Without them a random policy
+    flips its position every bar, pays fees for it, and learns to stay out before it has ever held a position that pays.
     """
 
     head: ActionHead
@@ -45,7 +46,7 @@ class PPOModule(BatchedModule, InferenceOnlyAPI, ValueFunctionAPI):
     def setup(self) -> None:
         self.head = action_head(self.action_space)
         settings, size = self.model_config, int(self.observation_space.shape[0])
-        hidden, side = tuple(settings["hidden"]), settings["side_column"]
+        hidden, side = NetworkConfig(**settings["network"]).hidden, settings["side_column"]
         if isinstance(self.head, GaussianHead):
             self.pi = PolicyBody(size, hidden, self.head.num_actions)
             self.log_std = nn.Parameter(torch.full((self.head.num_actions,), float(settings["log_std"])))

@@ -25,7 +25,7 @@ class PolicyNetwork(nn.Module):
         super().__init__()
         self.head = action_head(spec.action_space)
         width = self.head.num_inputs if isinstance(self.head, CategoricalHead) else self.head.num_actions
-        body = PolicyBody(len(spec.observation_columns), spec.hidden, width)
+        body = PolicyBody(len(spec.observation_columns), spec.network.hidden, width)
         self.pi = nn.Sequential(body, nn.Tanh()) if spec.algorithm == "ddpg" else body
         if not isinstance(self.head, CategoricalHead):
             low, high = torch.tensor(self.head.low), torch.tensor(self.head.high)

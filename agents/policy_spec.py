@@ -9,6 +9,7 @@ from typing import Any, Literal
 import gymnasium as gym
 import numpy as np
 
+from agents.config import NetworkConfig
 from data_pipeline.errors import InputError
 
 SpaceKind = Literal["discrete", "multi_discrete", "box"]
@@ -20,8 +21,8 @@ class PolicySpec:
 
     algorithm: str
     """ppo or ddpg."""
-    hidden: tuple[int, ...]
-    """Widths of the policy network's hidden layers."""
+    network: NetworkConfig
+    """Shape of the policy network."""
     space: SpaceKind
     """Kind of action space; in the market discrete, multi_discrete and continuous (box)."""
     choices: tuple[int, ...]
@@ -67,6 +68,8 @@ class PolicySpec:
             raise InputError(f"policy field {missing[0]!r} is missing", where=where, remedy="save the policy again")
         known: dict[str, Any] = {name: values[name] for name in names}
         known |= {name: tuple(value) for name, value in known.items() if isinstance(value, list)}
+        shape = {field.name for field in fields(NetworkConfig)}
+        known["network"] = NetworkConfig(**{name: known["network"][name] for name in shape & known["network"].keys()})
         return cls(**known)
 
 

@@ -193,7 +193,7 @@ def current_policy(
     space = algorithm.spaces[DEFAULT_MODULE_ID][1]
     spec = PolicySpec(
         algorithm=config.algorithm,
-        hidden=config.hidden,
+        network=config.network,
         observation_columns=columns,
         market=asdict(env_config),
         iteration=algorithm.iteration,

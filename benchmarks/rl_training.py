@@ -27,7 +27,7 @@ from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
 
-from agents.config import AgentConfig, PPOSettings
+from agents.config import AgentConfig, NetworkConfig, PPOSettings
 from agents.runtime import rllib_config, start_ray
 from agents.train import make_market_env
 from data_pipeline.config import SyntheticConfig
@@ -119,7 +119,7 @@ def main(args: Args) -> int:
         settings = AgentConfig(
             lanes=args.lanes,
             fragment=args.fragment,
-            hidden=args.hidden,
+            network=NetworkConfig(hidden=args.hidden),
             ppo=PPOSettings(epochs=args.epochs, minibatch=args.minibatch),
             device="cpu",
         )

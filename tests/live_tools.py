@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 
+from agents.config import NetworkConfig
 from agents.policy import TorchPolicy
 from agents.policy_network import PolicyNetwork
 from agents.policy_spec import PolicySpec, space_fields
@@ -91,7 +92,7 @@ def build_run(path: Path) -> LiveRun:
 def _save_policy(market: Market, folder: Path) -> Path:
     spec = PolicySpec(
         algorithm="ppo",
-        hidden=(8,),
+        network=NetworkConfig(hidden=(8,)),
         **space_fields(action_space(RULES)),
         observation_columns=observation_columns(market),
         market=asdict(RULES),

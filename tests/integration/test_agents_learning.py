@@ -14,13 +14,14 @@ from agents_envs import Pendulum, make_aim, make_cartpole, make_pendulum
 from gymnasium.vector import AutoresetMode
 
 from agents.algorithm import BatchedAlgorithm
-from agents.config import AgentConfig, DDPGSettings, PPOSettings
+from agents.config import AgentConfig, DDPGSettings, NetworkConfig, PPOSettings
 from agents.learner import SKIPPED_UPDATES
 from agents.runtime import rllib_config, start_ray
 from data_pipeline.errors import InputError
 
 ENVS = {"cartpole": make_cartpole, "pendulum": make_pendulum, "aim": make_aim}
-SMALL: dict[str, Any] = {"lanes": 8, "fragment": 25, "hidden": (16, 16), "device": "cpu"}
+SMALL: dict[str, Any] = {"lanes": 8, "fragment": 25, "network": NetworkConfig(hidden=(16, 16)), "device": "cpu"}
+SMALLER = NetworkConfig(hidden=(32, 32))
 PPO = PPOSettings(minibatch=64)
 DDPG = DDPGSettings(batch=32, updates=8, replay_rows=2000, warmup_rows=400)
 
@@ -76,7 +77,7 @@ def test_learns_to_say_what_it_sees(name: str, actions: str, bound: float) -> No
     ppo = PPOSettings(minibatch=256, learning_rate=3e-3, epochs=6, entropy=0.0, entropy_final=0.0, log_std=-1.0)
     ddpg = DDPGSettings(batch=128, updates=32, replay_rows=20_000, warmup_rows=1000, noise=0.3, noise_decay=0.5)
     config = AgentConfig(
-        name, iterations=40, lanes=32, fragment=32, hidden=(32, 32), gamma=0.5, ppo=ppo, ddpg=ddpg, device="cpu"
+        name, iterations=40, lanes=32, fragment=32, network=SMALLER, gamma=0.5, ppo=ppo, ddpg=ddpg, device="cpu"
     )
     with algorithm(config, "aim", actions=actions) as built:
         assert last_return(built, 40) > bound

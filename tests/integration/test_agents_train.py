@@ -17,7 +17,7 @@ from agents_market import DAY, signal_market
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from agents import checkpoints
-from agents.config import AgentConfig, DDPGSettings, PPOSettings
+from agents.config import AgentConfig, DDPGSettings, NetworkConfig, PPOSettings
 from agents.monitor import read_history
 from agents.policy import load_policy
 from agents.train import TrainResult, train
@@ -32,7 +32,7 @@ CONFIG = AgentConfig(
     iterations=6,
     lanes=16,
     fragment=32,
-    hidden=(16, 16),
+    network=NetworkConfig(hidden=(16, 16)),
     device="cpu",
     checkpoint_every=2,
     validate_every=3,

@@ -12,6 +12,7 @@ import pytest
 import torch
 from ray.rllib.core.columns import Columns
 
+from agents.config import NetworkConfig
 from agents.ddpg_module import DDPGModule
 from agents.export import TOLERANCE, check_parity, compare, export_policy_onnx
 from agents.modules import PPOModule
@@ -24,7 +25,7 @@ from envs.config import MarketConfig
 COLUMNS = tuple(f"column_{number}" for number in range(6))
 KINDS = [("ppo", "discrete"), ("ppo", "multi_discrete"), ("ppo", "continuous"), ("ddpg", "continuous")]
 SETTINGS = {
-    "hidden": [12, 8],
+    "network": {"hidden": [12, 8]},
     "side_column": 2,
     "flat_bias": 0.3,
     "hold_bias": 0.4,
@@ -46,7 +47,12 @@ def module_and_policy(algorithm: str, mode: str) -> tuple[torch.nn.Module, Torch
         for parameter in module.parameters():
             parameter.normal_(0.0, 0.4)
     spec = PolicySpec(
-        algorithm, (12, 8), **space_fields(space), observation_columns=COLUMNS, market=asdict(market), iteration=7
+        algorithm,
+        NetworkConfig(**SETTINGS["network"]),
+        **space_fields(space),
+        observation_columns=COLUMNS,
+        market=asdict(market),
+        iteration=7,
     )
     return module, TorchPolicy(spec, {name: value.numpy() for name, value in module.state_dict().items()})
 
@@ -136,9 +142,9 @@ def test_bad_files_and_observations_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be used"):
         load_policy(folder)
     spec = json.loads((folder / "policy.json").read_text())
-    del spec["hidden"]
+    del spec["network"]
     (folder / "policy.json").write_text(json.dumps(spec))
-    with pytest.raises(InputError, match="field 'hidden' is missing"):
+    with pytest.raises(InputError, match="field 'network' is missing"):
         load_policy(folder)
 
 
