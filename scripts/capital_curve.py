@@ -129,14 +129,9 @@ def main(args: Args) -> int:
 
 def market_of(args: Args) -> tuple[Market, dict[str, Any]]:
     """The market to trade in, and where it comes from."""
-    from data_pipeline.instruments import default_instrument
     from data_pipeline.schema import INTERVAL_MS
-    from envs.costs import TradingCosts
     from envs.market import Market
-    from envs.spread import half_spread_of_bars
-    from features.batch import available_features, compute_features
-    from features.config import BarParameters
-    from features.scaling import Scaler
+    from evaluation.bars_market import market_of_bars
     from features.store.feature_set import bars_digest
     from features.store.sources import one_source
 
@@ -144,12 +139,14 @@ def market_of(args: Args) -> tuple[Market, dict[str, Any]]:
         return Market.load(args.market), {"market folder": args.market}
     source = one_source(args.bars, args.synthetic, args.days, args.seed)
     bars, interval_ms = source.read(), INTERVAL_MS[source.series.interval]
-    names = available_features(bars, ["core"])
-    rows = compute_features(bars, names, BarParameters(interval_ms=interval_ms))
-    scaler = Scaler.fit(rows, slice(0, int((1.0 - args.share) * len(rows))))
-    instrument = default_instrument(source.series.symbol, args.contract, bars.close)
-    costs = TradingCosts(half_spread_of_bars(bars, instrument, interval_ms) if args.spread_model else None)
-    market = Market.build(bars, scaler.transform(rows), names, instrument, interval_ms, costs=costs)
+    market = market_of_bars(
+        bars,
+        source.series.symbol,
+        interval_ms,
+        slice(0, int((1.0 - args.share) * len(bars))),
+        contract=args.contract,
+        spread_of_bars=args.spread_model,
+    )
     return market, {"series": str(source.series), "bars": f"{len(bars):,}, digest {bars_digest(bars)}"}
 
 
