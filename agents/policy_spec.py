@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 import gymnasium as gym
@@ -37,10 +37,14 @@ class PolicySpec:
     """Settings of the market it was trained in (`MarketConfig` as a dict)."""
     iteration: int
     """Training iterations behind these weights."""
+    seen: dict[str, list[tuple[str, int, int]]] = field(default_factory=dict)
+    """Days that make no evidence for it: (symbol, first, last open time in ms) of the markets it was "trained" on and
+    of those it was "selected" by. Empty: it is not known."""
 
     def __post_init__(self) -> None:
         # As it will be read back (lists for tuples), so that a policy and its saved copy are equal.
-        object.__setattr__(self, "market", json.loads(json.dumps(self.market)))
+        for name in ("market", "seen"):
+            object.__setattr__(self, name, json.loads(json.dumps(getattr(self, name))))
 
     @property
     def action_space(self) -> gym.Space:
@@ -62,13 +66,13 @@ class PolicySpec:
         Raises:
             InputError: a field is missing.
         """
-        names = [field.name for field in fields(cls)]
-        missing = [name for name in names if name not in values]
+        names = [each.name for each in fields(cls)]
+        missing = [name for name in names if name not in values and name != "seen"]
         if missing:
             raise InputError(f"policy field {missing[0]!r} is missing", where=where, remedy="save the policy again")
-        known: dict[str, Any] = {name: values[name] for name in names}
+        known: dict[str, Any] = {name: values[name] for name in names if name in values}
         known |= {name: tuple(value) for name, value in known.items() if isinstance(value, list)}
-        shape = {field.name for field in fields(NetworkConfig)}
+        shape = {each.name for each in fields(NetworkConfig)}
         known["network"] = NetworkConfig(**{name: known["network"][name] for name in shape & known["network"].keys()})
         return cls(**known)
 
