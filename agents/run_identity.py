@@ -29,6 +29,10 @@ FREE_FIELDS = frozenset(
         "checkpoint_every",
         "checkpoints_kept",
         "validate_every",
+        "early_stop.patience",
+        "early_stop.min_improvement",
+        "monitor.histogram_every",
+        "monitor.picture_every",
     }
 )
 

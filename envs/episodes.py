@@ -116,7 +116,8 @@ def episode_statistics(state: LaneState, interval_ms: int, ended: np.ndarray) ->
     trades_per_day exits per 24 hours
     max_drawdown   largest 1 - equity / peak, marked at closes
     sharpe         mean / standard deviation of log returns per bar, × sqrt(bars in a year); 0 when nothing moved
-    costs          fees, half-spreads, impact and funding, settlement currency
+    costs          fees, half-spreads, impact and funding, settlement currency; each of them alone:
+    fees, spread_cost, impact_cost, funding
     ambiguous      share of exits in bars that touched both barriers with nothing finer to tell them apart
     trades         exits, int64
     refused        entries refused, int64
@@ -129,7 +130,8 @@ def episode_statistics(state: LaneState, interval_ms: int, ended: np.ndarray) ->
     return dict(zip((*_REALS, *_COUNTS), (*reals, *counts), strict=True))
 
 
-_REALS = ("equity", "return_log", "win_rate", "trades_per_day", "max_drawdown", "sharpe", "costs", "ambiguous")
+_COSTS = ("fees", "spread_cost", "impact_cost", "funding")
+_REALS = ("equity", "return_log", "win_rate", "trades_per_day", "max_drawdown", "sharpe", "costs", "ambiguous", *_COSTS)
 _COUNTS = ("trades", "refused", "liquidated", "bars")
 
 
@@ -137,7 +139,7 @@ _COUNTS = ("trades", "refused", "liquidated", "bars")
 def _tell_episodes(
     account: np.ndarray, clock: np.ndarray, ended: np.ndarray, interval_ms: int, reals: np.ndarray, counts: np.ndarray
 ) -> None:
-    """`episode_statistics` into reals (8, N) and counts (4, N): an episode ends somewhere at almost every step of a
+    """`episode_statistics` into reals (12, N) and counts (4, N): an episode ends somewhere at almost every step of a
     thousand lanes, so this is part of the step's time."""
     for i in range(ended.shape[0]):
         if not ended[i]:
@@ -155,8 +157,9 @@ def _tell_episodes(
         reals[3, i] = trades * (DAY_MS / interval_ms) / safe_bars
         reals[4, i] = account[lanes.MAX_DRAWDOWN, i]
         reals[5, i] = sharpe
-        for row in COST_ROWS:
+        for k, row in enumerate(COST_ROWS):
             reals[6, i] += account[row, i]
+            reals[8 + k, i] = account[row, i]
         reals[7, i] = clock[lanes.AMBIGUOUS, i] / safe_trades
         counts[0, i] = trades
         counts[1, i] = clock[lanes.REFUSED, i]

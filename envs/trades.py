@@ -80,3 +80,9 @@ class TradeLog:
             records[:, lanes.HELD].astype(np.int64),
         ]
         return pa.table(columns, schema=TRADE_SCHEMA)
+
+
+def trade_bps(trades: pa.Table) -> np.ndarray:
+    """Net profit of each trade in basis points of what was bought or sold, float64 (N,)."""
+    qty, price, net = (trades.column(name).to_numpy() for name in ("qty", "entry_price", "net_pnl"))
+    return 1e4 * np.divide(net, np.abs(qty * price))

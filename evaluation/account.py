@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from envs.backtest import BacktestResult
 from envs.performance import Drawdown, bar_returns, daily_returns, max_drawdown, profit_factor
 from envs.sharpe import DAYS_PER_YEAR, MS_PER_YEAR, SharpeEstimate, sharpe_estimate
+from envs.trades import trade_bps
 from evaluation.intervals import (
     RETURN_STATISTICS,
     UNKNOWN,
@@ -61,8 +62,7 @@ class Account:
     @cached_property
     def trade_bps(self) -> Floats:
         """Net profit of each trade in basis points of what was bought or sold, float64 (N,)."""
-        notional = self.trade_column("qty") * self.trade_column("entry_price")
-        return 1e4 * np.divide(self.trade_column("net_pnl"), np.abs(notional))
+        return trade_bps(self.trades)
 
 
 def account_of(result: BacktestResult, name: str, lane: int = 0) -> Account:

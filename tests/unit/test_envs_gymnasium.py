@@ -258,7 +258,10 @@ def test_episode_statistics_tell_what_happened() -> None:
     assert said["sharpe"] == pytest.approx(logs.mean() / logs.std() * np.sqrt(365 * 1440), rel=1e-9)
     assert said["trades_per_day"] == pytest.approx(said["trades"] * 1440 / 300)
     assert 0 < said["win_rate"] < 1
-    assert said["costs"] > 0
+    parts = [said[name] for name in ("fees", "spread_cost", "impact_cost")]
+    assert min(parts[:2]) > 0
+    assert said["funding"] == 0
+    assert said["costs"] == pytest.approx(sum(parts))
 
 
 def test_account_columns_by_hand() -> None:
