@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -26,11 +27,15 @@ from ray.rllib.utils.metrics import (
 )
 
 from agents.config import AgentPrecision
+from agents.fragments import equal_shares, side_by_side
 from agents.peers import learner_backend
 from agents.runner import BatchedEnvRunner, Rollout
 
 LANES = "lanes"
+LOST_RUNNERS = "lost_runners"
 EPISODES = "episodes"
+RESTART_SECONDS = 120.0
+"""How long training waits for a runner when all of them died."""
 
 
 class BatchedConfig(AlgorithmConfig):
@@ -66,15 +71,21 @@ class BatchedAlgorithm(Algorithm):
         last_episodes: figures of the episodes that ended in the last iteration, one array per figure (may be empty).
         last_seconds: wall time of the last iteration's `sample` and `learn` (RLlib's own timers are smoothed).
         last_rows: transitions the last iteration sampled and learned from, by the same names.
+        lost_runners: how many times a runner died and was replaced, or is waited for, since training began. The lanes
+            of a replaced runner begin anew, so a run that lost one cannot be repeated bit for bit.
+        live_runners: runners that the last iteration's experience came from.
     """
 
     last_episodes: dict[str, NDArray[np.float64]]
     last_seconds: dict[str, float]
     last_rows: dict[str, int]
+    lost_runners: int
+    live_runners: int
 
     def setup(self, config: Any) -> None:
         super().setup(config)
         self.last_episodes, self.last_seconds, self.last_rows = {}, {}, {}
+        self.lost_runners = self.live_runners = 0
 
     def _setup_logdir(self) -> None:
         """Without Tune, RLlib leaves an empty folder per algorithm in the home directory; a temporary one will do."""
@@ -84,24 +95,47 @@ class BatchedAlgorithm(Algorithm):
             self._scratch = tempfile.TemporaryDirectory(prefix="scalping-")
             self._logdir = self._scratch.name
 
-    def collect(self) -> Rollout | None:
-        """One fragment from every runner, side by side; None if all runners died."""
+    def collect(self, *, fixed_lanes: bool = False) -> Rollout:
+        """One fragment from every runner that is alive, side by side in the order of the runners.
+
+        Args:
+            fixed_lanes: keep the places of runners that died (see `side_by_side`); otherwise their lanes are missing
+                (see `equal_shares`).
+
+        Raises:
+            RuntimeError: no runner answers, and none comes back.
+        """
         self.last_seconds, self.last_rows = {}, {}
         with self._timed("sample", ENV_RUNNER_SAMPLING_TIMER):
-            group = self.env_runner_group
-            results = group.foreach_env_runner(
-                lambda runner: (runner.sample(), runner.get_metrics()),
-                local_env_runner=group.num_remote_env_runners() == 0,
-                timeout_seconds=self.config.sample_timeout_s,
-            )
-            self.metrics.aggregate([metrics for _, metrics in results], key=ENV_RUNNER_RESULTS)
-        if not results:
-            return None
-        rollout = Rollout.joined([each for each, _ in results])
+            results = self._sampled()
+            self.metrics.aggregate([metrics for _, _, metrics in results], key=ENV_RUNNER_RESULTS)
+        found = {index: rollout for index, rollout, _ in sorted(results, key=itemgetter(0))}
+        self.live_runners = len(found)
+        if fixed_lanes:
+            rollout = side_by_side(found, self.config.num_env_runners)
+        else:
+            rollout = equal_shares(found, max(1, self.config.num_learners))
         self.last_episodes, self.last_rows["sample"] = rollout.episodes, int(rollout.valid.sum())
         for name, values in rollout.episodes.items():
             self.metrics.log_value((ENV_RUNNER_RESULTS, EPISODES, name), float(values.mean()), window=1)
         return rollout
+
+    def _sampled(self) -> list[tuple[int, Rollout, Any]]:
+        """Index, fragment and metrics of every runner that answers. If none does, wait for the first to come back."""
+        group, deadline = self.env_runner_group, time.monotonic() + RESTART_SECONDS
+        while True:
+            healthy = group.num_healthy_remote_env_runners()
+            results: list[tuple[int, Rollout, Any]] = group.foreach_env_runner(
+                lambda runner: (runner.worker_index, runner.sample(), runner.get_metrics()),
+                local_env_runner=group.num_remote_env_runners() == 0,
+                timeout_seconds=self.config.sample_timeout_s,
+            )
+            self.lost_runners += max(0, healthy - group.num_healthy_remote_env_runners())
+            if results:
+                return results
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"no runner has answered for {RESTART_SECONDS:.0f} s (the logs of Ray say why)")
+            self.restore_env_runners(group)
 
     def learn(self, columns: dict[str, NDArray[Any]], rows: int) -> None:
         """Update on a batch of arrays (first axis shared out among learners), then send the weights to the runners."""
@@ -127,10 +161,11 @@ class BatchedAlgorithm(Algorithm):
         state = super().get_state(components, not_components=not_components, **kwargs)
         if self._check_component(LANES, components, not_components):
             state[LANES] = self.env_runner_group.foreach_env_runner(lambda runner: runner.lanes_state())
-        return state
+        return state | {LOST_RUNNERS: self.lost_runners}
 
     def set_state(self, state: dict[str, Any]) -> None:
         super().set_state(state)
+        self.lost_runners = state.get(LOST_RUNNERS, 0)
         if LANES in state:
             self.env_runner_group.foreach_env_runner(partial(_set_lanes, states=state[LANES]))
 

@@ -198,24 +198,25 @@ class DDPG(BatchedAlgorithm):
         )
 
     def training_step(self) -> None:
-        rollout = self.collect()
-        if rollout is None or len(rollout.rewards) != self.replay.lanes:
-            return  # a runner died and its lanes are missing; RLlib restarts it before the next step
-        self.replay.add(rollout)
+        self.replay.add(self.collect(fixed_lanes=True))
         if self.replay.rows >= self.config.warmup_rows:
-            batch = self._draw()
-            self.learn(batch, len(batch[WEIGHTS]))
-            if self.config.priority_exponent > 0.0:
-                errors = [each.get() for each in self.learner_group.foreach_learner(_td_errors)]
-                self.replay.update_priorities(np.concatenate(errors))
+            self.learn_from_replay()
 
-    def _draw(self) -> dict[str, NDArray[Any]]:
-        """The rows of all gradient steps of an iteration: each learner's share of them, one learner after another."""
+    def learn_from_replay(self) -> None:
+        """Draw the rows of `updates` gradient steps, learn from them, and give their TD errors back to the replay.
+
+        All of them are drawn before the first step, so priorities are as old as the last iteration: in return the
+        host waits for the device twice an iteration, not once a step.
+        """
         config = self.config
         sampled = self.metrics.peek((ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), default=0)
         exponent = scale_after(sampled, config.importance_rows, config.importance_exponent, 1.0)
-        learners = max(1, config.num_learners)
-        return self.replay.sample(config.updates * learners, config.train_batch_size_per_learner, exponent)
+        learners = max(1, config.num_learners)  # each takes its share of the rows, one learner after another
+        batch = self.replay.sample(config.updates * learners, config.train_batch_size_per_learner, exponent)
+        self.learn(batch, len(batch[WEIGHTS]))
+        if config.priority_exponent > 0.0:
+            errors = [each.get() for each in self.learner_group.foreach_learner(_td_errors)]
+            self.replay.update_priorities(np.concatenate(errors))
 
     def get_state(self, components: Any = None, *, not_components: Any = None, **kwargs: Any) -> dict[str, Any]:
         state = super().get_state(components, not_components=not_components, **kwargs)

@@ -135,5 +135,4 @@ class BatchedPPO(BatchedAlgorithm, PPO):
 
     def training_step(self) -> None:
         rollout = self.collect()
-        if rollout is not None:
-            self.learn(rollout.columns(), rows=int(rollout.valid.sum()))
+        self.learn(rollout.columns(), rows=int(rollout.valid.sum()))

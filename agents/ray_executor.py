@@ -22,10 +22,7 @@ class RayExecutor(Executor):
 
     def __init__(self, address: str | None = None) -> None:
         self._connected = not ray.is_initialized()
-        if address is None:
-            start_ray()
-        elif self._connected:
-            ray.init(address=address, log_to_driver=False)
+        start_ray(address=address or "")
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Start the call; what it raises is raised by the future's `result` as it was."""

@@ -17,36 +17,90 @@ from agents.config import AgentConfig
 from agents.ddpg import DDPGConfig
 from agents.devices import learner_place, reserved
 from agents.ppo import BatchedPPOConfig
-from supervised.devices import resolve_device
+from data_pipeline.errors import InputError
+from supervised.devices import device_count, resolve_device
 
 EnvCreator = Callable[[dict[str, Any]], gym.Env | gym.vector.VectorEnv]
 
 
+PROBE_SECONDS = 2.0
+"""How long an iteration waits for runners that died before it goes on with the others."""
+SAMPLE_SECONDS = 600.0
+"""How long one for a fragment; RLlib's minute drops the work of slow runners."""
 START_ATTEMPTS = 3
 SLOW_START = "timed out during startup"
 
 
-def start_ray(num_cpus: int | None = None) -> None:
-    """Start a local Ray without dashboard and without usage reports; does nothing when one is connected already.
+def connect(agent: AgentConfig) -> None:
+    """Connect to the Ray that a run asks for, and check that its actors have room there.
+
+    Raises:
+        InputError: no cluster at the address, or too few CPUs or devices: the actors would wait for them forever.
+    """
+    learners, runners = agent.scale.learners, agent.num_env_runners
+    set_aside = {"CPU": learners + runners}
+    for kind, count in reserved(learner_place(agent.device, learners), learners).items():
+        set_aside[kind] = count * learners
+    here = {kind: float(device_count("xpu")) for kind in set_aside if kind == "XPU"}
+    start_ray(max(os.cpu_count() or 1, learners + runners + 1), address=agent.scale.address, resources=here)
+    found = ray.cluster_resources()
+    for kind, wanted in set_aside.items():
+        if found.get(kind, 0) < wanted:
+            raise InputError(
+                f"{wanted} {kind} asked for, {found.get(kind, 0):g} found",
+                where="Ray",
+                remedy="use fewer learners or runners, or start the nodes with more",
+            )
+
+
+def start_ray(num_cpus: int | None = None, *, address: str = "", resources: dict[str, float] | None = None) -> None:
+    """Start a local Ray without dashboard and without usage reports, or join the cluster at `address` ("auto",
+    host:port); does nothing when one is connected already.
 
     Ray gives its own processes thirty seconds to report, which on a busy machine may not do: it is then tried again.
 
     Args:
         num_cpus: CPUs Ray may hand to actors; None counts the machine's.
+        address: of a cluster that this machine is part of; its nodes bring their own CPUs and resources.
+        resources: what else this machine has to hand out.
+
+    Raises:
+        InputError: no cluster at that address.
     """
     if ray.is_initialized():
         return
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # actors without a GPU still see the devices
     logging.getLogger("ray.rllib").setLevel(logging.ERROR)  # it greets every algorithm with a migration guide
+    if address:
+        _join(address)
+        return
     for attempt in range(1, START_ATTEMPTS + 1):
         try:
-            ray.init(num_cpus=num_cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+            ray.init(
+                num_cpus=num_cpus,
+                resources=resources,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
             return
         except Exception as error:  # Ray raises a plain Exception, told from others by its text alone
             ray.shutdown()
             if attempt == START_ATTEMPTS or SLOW_START not in str(error):
                 raise
+
+
+def _join(address: str) -> None:
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InputError(
+            f"no Ray cluster to join ({reason})",
+            where=f"address {address!r}",
+            remedy="run `ray start` on this machine first, with the address of the cluster's head",
+        ) from error
 
 
 def rllib_config(
@@ -81,6 +135,7 @@ def rllib_config(
         num_env_runners=agent.num_env_runners,
         num_envs_per_env_runner=agent.lanes,
         rollout_fragment_length=agent.fragment,
+        sample_timeout_s=SAMPLE_SECONDS,
         gym_env_vectorize_mode="vector_entry_point",
     )
     set_aside = reserved(learner, learners)
@@ -88,6 +143,9 @@ def rllib_config(
         num_learners=learners,
         num_gpus_per_learner=set_aside.pop("GPU", 0),
         custom_resources_per_learner=set_aside,
+    )
+    config.fault_tolerance(
+        env_runner_health_probe_timeout_s=PROBE_SECONDS, delay_between_env_runner_restarts_s=PROBE_SECONDS
     )
     config.reporting(min_time_s_per_iteration=0, min_sample_timesteps_per_iteration=0)
     config.debugging(seed=agent.seed, log_level="ERROR", log_sys_usage=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,11 +14,12 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from agents import checkpoints
 from agents.algorithm import BatchedAlgorithm
 from agents.config import AgentConfig
+from agents.market_store import open_markets, ship_markets
 from agents.monitor import Monitor, Record, iteration_record
 from agents.policy import TorchPolicy
 from agents.policy_spec import PolicySpec, space_fields
 from agents.run_identity import record_identity
-from agents.runtime import rllib_config, start_ray
+from agents.runtime import connect, rllib_config
 from data_pipeline.errors import InputError
 from data_pipeline.interrupts import interrupt_afterwards
 from envs.backtest import Backtest
@@ -65,8 +65,8 @@ def train(
 ) -> TrainResult:
     """Train a policy and keep its best checkpoint.
 
-    Writes below `run_dir`: markets/ (what the workers map into memory), checkpoints/, history.jsonl, tensorboard/,
-    identity.json. A first checkpoint is written before the first iteration, so that whatever happens later, `resume`
+    Writes below `run_dir`: markets/ (what the workers map into memory; not on a cluster), checkpoints/, history.jsonl,
+    tensorboard/, identity.json. A first checkpoint is written before the first iteration, so that `resume` always
     finds one; Ctrl-C lets the running iteration end, writes a checkpoint and raises KeyboardInterrupt.
 
     Args:
@@ -92,8 +92,9 @@ def train(
     markets = [source if isinstance(source, Market) else Market.load(source) for source in sources]
     record_identity(run_dir, env_config, config, markets, resume=resume)
     columns = observation_columns(markets[0])
-    env = {"markets": _market_folders(sources, run_dir), "config": env_config}
-    start_ray(max(os.cpu_count() or 1, config.num_env_runners + 1))
+    connect(config)
+    cluster = bool(config.scale.address)
+    env = {"markets": ship_markets(sources, run_dir / MARKETS, cluster=cluster), "config": env_config}
     setting = rllib_config(
         config,
         ENV_NAME,
@@ -114,8 +115,8 @@ def train(
 
 
 def make_market_env(config: dict[str, Any]) -> ScalpingVectorEnv:
-    """The vector environment of a worker, from folders of saved markets: pages are shared, nothing is copied."""
-    return ScalpingVectorEnv(config["num_envs"], config["markets"], config["config"])
+    """The vector environment of a worker, on what `ship_markets` sent: memory is shared, nothing is copied."""
+    return ScalpingVectorEnv(config["num_envs"], open_markets(config["markets"]), config["config"])
 
 
 def _run(
@@ -223,12 +224,3 @@ def _fill(folder: Path, algorithm: BatchedAlgorithm, policy: TorchPolicy) -> Non
     """Write a checkpoint's files: RLlib's own, and the policy alone for use without Ray."""
     algorithm.save_to_path(str(folder / checkpoints.RLLIB))
     policy.save(folder)
-
-
-def _market_folders(sources: Sequence[Market | str | Path], run_dir: Path) -> list[str]:
-    """Where the workers find the markets; those given in memory are saved below the run."""
-    folders = []
-    for number, source in enumerate(sources):
-        folder = source.save(run_dir / MARKETS / f"{number:03d}") if isinstance(source, Market) else Path(source)
-        folders.append(str(folder.resolve()))
-    return folders
