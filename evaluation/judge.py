@@ -17,7 +17,7 @@ from envs.config import MarketConfig
 from envs.market import Market
 from envs.sharpe import sharpe_estimate
 from envs.spread import half_spreads
-from evaluation.account import account_of, combine
+from evaluation.account import Account, account_of, combine
 from evaluation.ambiguity import other_bound
 from evaluation.baselines import recorded_backtest, run_baselines
 from evaluation.config import ExperimentConfig
@@ -182,17 +182,18 @@ def log_trials(
     log = TrialLog(path)
     for number, result in enumerate(results):
         account = combine([account_of(part, "policy") for part in result], "policy")
-        daily = account.daily[1]
-        sharpe = sharpe_estimate(daily).per_period
         what = jsonable(replace(config, seed=config.seed + number))
         key = trial_key({name: value for name, value in what.items() if name not in NOT_A_TRIAL}, jsonable(identity))
-        details = {
-            "agent": config.agent,
-            "seed": config.seed + number,
-            "time": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        }
-        log.append(Trial(subject, key, float(sharpe), len(daily), account.net_return, details))
+        log.append(trial_of(subject, key, account, {"agent": config.agent, "seed": config.seed + number}))
     return log.count(subject)
+
+
+def trial_of(subject: str, key: str, account: Account, details: dict[str, Any]) -> Trial:
+    """The line of a log that says what an account made of its days."""
+    daily = account.daily[1]
+    now = {"time": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
+    sharpe = float(sharpe_estimate(daily).per_period)
+    return Trial(subject, key, sharpe, len(daily), account.net_return, details | now)
 
 
 def provenance(config: ExperimentConfig, symbols: Sequence[SymbolRows], identity: dict[str, Any]) -> dict[str, Any]:

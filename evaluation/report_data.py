@@ -82,6 +82,8 @@ class ReportData:
     """From the project's log, this run included (`TrialLog.count`)."""
     synthetic: str = ""
     """Which synthetic market it was, "planted_edge" or "no_edge"; empty for real bars."""
+    seen: str = ""
+    """Why the days are no evidence, in words: the policy was trained on them. Empty when it was not."""
     seeds: tuple[SeedData, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """Section -> mapping of names to values: configuration, git revision, versions, data hashes, times of the spans."""
@@ -211,6 +213,7 @@ def _summarise(data: ReportData) -> Summary:
             for symbol in data.symbols
             for quality in symbol.predictions
         ),
+        seen=data.seen,
     )
     best = expected_maximum_sharpe(max(trials.trials, 1), trials.variance) * math.sqrt(sharpe.periods_per_year)
     return Summary(

@@ -70,6 +70,7 @@ def summary_dict(data: ReportData) -> dict[str, Any]:
         "title": data.title,
         "policy": data.policy,
         "synthetic": data.synthetic or None,
+        "seen": data.seen or None,
         "verdict": summary.verdict,
         "rule": data.rule.sentence(),
         "deflated_sharpe": summary.deflated_sharpe,

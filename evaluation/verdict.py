@@ -70,6 +70,8 @@ class Evidence:
     trades: int
     synthetic: bool
     accuracies: tuple[AccuracyClaim, ...] = ()
+    seen: str = ""
+    """Why the days are no evidence, in words: the policy was trained on them. Empty when it was not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,10 @@ def judge(evidence: Evidence, rule: VerdictRule | None = None) -> Verdict:
     outcome = f"the policy {verb} {share(abs(evidence.net_return), 2)} net of costs"
     span = f"{counted(days, 'test day')} and {counted(trades, 'trade')}"
     level: Literal["evidence", "none", "too_little"]
-    if trades == 0:
+    if evidence.seen:
+        level = "none"
+        sentence = f"No evidence of anything: {evidence.seen}. There {outcome} in {counted(trades, 'trade')}."
+    elif trades == 0:
         level, sentence = "none", f"No evidence of an edge: the policy never traded in {counted(days, 'test day')}."
     elif days < rule.min_days or trades < rule.min_trades:
         level = "too_little"

@@ -43,6 +43,8 @@ class TrainedRun:
     """Of the observation columns."""
     policy: Policy
     config: MarketConfig
+    predictions: Path
+    """Folder of the symbol's folds, predictions and ensemble."""
     market: Market
     """What the run saw. A session on bars up to its last is a rehearsal, not evidence."""
     identity: dict[str, str]
@@ -109,6 +111,7 @@ def load_run(path: Path, *, symbol: str | None = None, policy: Path | None = Non
         scaler=_load_scaler(market_folder / SCALER),
         policy=trained,
         config=market_rules(trained, str(policy_path)),
+        predictions=predictions,
         market=market,
         identity={
             "symbol": market.symbol,
