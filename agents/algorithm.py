@@ -69,6 +69,7 @@ class BatchedAlgorithm(Algorithm):
 
     Attributes:
         last_episodes: figures of the episodes that ended in the last iteration, one array per figure (may be empty).
+        last_rollout: what the last iteration sampled; None before the first.
         last_seconds: wall time of the last iteration's `sample` and `learn` (RLlib's own timers are smoothed).
         last_rows: transitions the last iteration sampled and learned from, by the same names.
         lost_runners: how many times a runner died and was replaced, or is waited for, since training began. The lanes
@@ -77,6 +78,7 @@ class BatchedAlgorithm(Algorithm):
     """
 
     last_episodes: dict[str, NDArray[np.float64]]
+    last_rollout: Rollout | None
     last_seconds: dict[str, float]
     last_rows: dict[str, int]
     lost_runners: int
@@ -84,6 +86,7 @@ class BatchedAlgorithm(Algorithm):
 
     def setup(self, config: Any) -> None:
         super().setup(config)
+        self.last_rollout = None
         self.last_episodes, self.last_seconds, self.last_rows = {}, {}, {}
         self.lost_runners = self.live_runners = 0
 
@@ -115,7 +118,8 @@ class BatchedAlgorithm(Algorithm):
             rollout = side_by_side(found, self.config.num_env_runners)
         else:
             rollout = equal_shares(found, max(1, self.config.num_learners))
-        self.last_episodes, self.last_rows["sample"] = rollout.episodes, int(rollout.valid.sum())
+        self.last_rollout, self.last_episodes = rollout, rollout.episodes
+        self.last_rows["sample"] = int(rollout.valid.sum())
         for name, values in rollout.episodes.items():
             self.metrics.log_value((ENV_RUNNER_RESULTS, EPISODES, name), float(values.mean()), window=1)
         return rollout

@@ -1,4 +1,5 @@
-"""What a run tells while it trains: one flat record per iteration, appended to a JSONL file and sent to TensorBoard."""
+"""What a run tells while it trains: one flat record per iteration, appended to a JSONL file and sent to TensorBoard,
+where actions are also shown as histograms and the validation days as pictures."""
 
 from __future__ import annotations
 
@@ -9,23 +10,37 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, LEARNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.scalar.metadata import create_summary_metadata
 from torch.utils.tensorboard import SummaryWriter
 
+from agents.action_figures import Histogram
 from agents.algorithm import BatchedAlgorithm
+from agents.figure_names import DESCRIPTIONS, layout
 from data_pipeline.files import atomic_path
+from envs.sharpe import MS_PER_YEAR, sharpe_standard_error
 
 HISTORY = "history.jsonl"
 TENSORBOARD = "tensorboard"
 Record = dict[str, float]
 
 
-def iteration_record(algorithm: BatchedAlgorithm, result: Mapping[str, Any]) -> Record:
-    """Figures of the iteration that just ended.
+def iteration_record(
+    algorithm: BatchedAlgorithm, result: Mapping[str, Any], seconds: float, interval_ms: int
+) -> Record:
+    """Figures of the iteration that just ended; `agents.figure_names` says what each of them means.
 
     `episode/*` are means over the episodes that ended in it (absent when none did), `learn/*` the learner's losses,
-    `speed/*` rows per second of sampling, of learning, and of the whole iteration.
+    `speed/*` where its time went: `wait` is what was neither sampling nor learning.
+
+    Args:
+        algorithm: what trains.
+        result: what its `train` returned.
+        seconds: how long that took.
+        interval_ms: length of a bar.
     """
     record: Record = {"iteration": float(algorithm.iteration)}
     record["rows"] = float(result[ENV_RUNNER_RESULTS][NUM_ENV_STEPS_SAMPLED_LIFETIME])
@@ -33,13 +48,29 @@ def iteration_record(algorithm: BatchedAlgorithm, result: Mapping[str, Any]) -> 
     if episodes:
         record["episode/count"] = float(len(episodes["return"]))
         record |= {f"episode/{name}": float(np.mean(values)) for name, values in episodes.items()}
+        if "sharpe" in episodes:
+            record["episode/sharpe_error"] = _sharpe_error(episodes["sharpe"], episodes["bars"], interval_ms)
     learned = result.get(LEARNER_RESULTS, {}).get(DEFAULT_MODULE_ID, {})
     record |= {f"learn/{name}": float(value) for name, value in learned.items() if isinstance(value, int | float)}
-    for name, seconds in algorithm.last_seconds.items():
-        record[f"speed/{name}_seconds"] = seconds
-        record[f"speed/{name}_rows_per_second"] = algorithm.last_rows[name] / max(seconds, 1e-9)
-    total = sum(algorithm.last_seconds.values())
-    record["speed/rows_per_second"] = algorithm.last_rows.get("sample", 0) / max(total, 1e-9)
+    parts = dict(algorithm.last_seconds)
+    record |= {
+        f"speed/{name}_rows_per_second": algorithm.last_rows[name] / max(spent, 1e-9) for name, spent in parts.items()
+    }
+    parts["wait"] = seconds - sum(parts.values())
+    record |= {f"speed/{name}_seconds": spent for name, spent in parts.items()}
+    record["speed/rows_per_second"] = algorithm.last_rows.get("sample", 0) / max(seconds, 1e-9)
+    return finite(record)
+
+
+def _sharpe_error(sharpes: NDArray[np.float64], bars: NDArray[np.float64], interval_ms: int) -> float:
+    """Standard error of the mean of the episodes' annual Sharpe ratios, each with that of Lo (2002)."""
+    scale = math.sqrt(MS_PER_YEAR / interval_ms)
+    errors = [sharpe_standard_error(s / scale, int(n)) for s, n in zip(sharpes, np.maximum(bars, 1), strict=True)]
+    return scale * math.sqrt(math.fsum(error * error for error in errors)) / len(errors)
+
+
+def finite(record: Record) -> Record:
+    """The figures that are known."""
     return {name: value for name, value in record.items() if math.isfinite(value)}
 
 
@@ -48,7 +79,8 @@ class Monitor:
 
     Args:
         run_dir: folder of the run.
-        iteration: iterations done before; later records of an earlier, interrupted attempt are dropped.
+        iteration: iterations done before, -1 for a run that begins; later records of an earlier, interrupted attempt
+            are dropped.
     """
 
     def __init__(self, run_dir: Path, iteration: int) -> None:
@@ -59,6 +91,8 @@ class Monitor:
         self._file = self.path.open("a")
         # purge_step tells TensorBoard to forget what an interrupted attempt wrote beyond this point.
         self._writer = SummaryWriter(str(run_dir / TENSORBOARD), purge_step=iteration + 1)
+        self._writer.add_custom_scalars(layout())
+        self._described: set[str] = set()
 
     def add(self, record: Record) -> None:
         """Keep one iteration's record."""
@@ -68,7 +102,25 @@ class Monitor:
         step = int(record["iteration"])
         for name, value in record.items():
             if name != "iteration":
-                self._writer.add_scalar(name, value, step)
+                self._scalar(name, value, step)
+
+    def _scalar(self, name: str, value: float, step: int) -> None:
+        """Send a number; the first of its name brings its description, which torch's own `add_scalar` cannot."""
+        metadata = None
+        if name not in self._described:
+            self._described.add(name)
+            metadata = create_summary_metadata(display_name="", description=DESCRIPTIONS.get(name, ""))
+        told = Summary(value=[Summary.Value(tag=name, simple_value=value, metadata=metadata)])
+        self._writer._get_file_writer().add_summary(told, step)
+
+    def add_histograms(self, histograms: Mapping[str, Histogram], step: int) -> None:
+        """Send distributions after `step` iterations."""
+        for name, (values, edges) in histograms.items():
+            self._writer.add_histogram(name, values, step, bins=edges)  # type: ignore[arg-type]
+
+    def add_picture(self, name: str, picture: NDArray[np.uint8], step: int) -> None:
+        """Send an image (height, width, 3) after `step` iterations."""
+        self._writer.add_image(name, picture, step, dataformats="HWC")
 
     def close(self) -> None:
         """Flush and close both."""

@@ -78,6 +78,7 @@ def start_ray(num_cpus: int | None = None, *, address: str = "", resources: dict
     for attempt in range(1, START_ATTEMPTS + 1):
         try:
             ray.init(
+                address="local",  # never a cluster that happens to run here
                 num_cpus=num_cpus,
                 resources=resources,
                 include_dashboard=False,

@@ -27,8 +27,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.checkpoints import FOLDER
+from agents.figure_names import SCORE
 from agents.policy import load_policy
-from agents.train import SCORE, train
+from agents.train import train
 from data_pipeline.errors import InputError
 from data_pipeline.files import write_json
 from envs.backtest import Backtest
