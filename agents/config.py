@@ -291,6 +291,16 @@ class AgentConfig:
         for name in ("num_env_runners", "torch_threads", "validate_every"):
             value = getattr(self, name)
             _require(value >= 0, f"{name}={value}", "choose 0 or more")
+        _require(
+            self.algorithm != "ddpg" or self.network.encoder == "mlp",
+            f"network.encoder={self.network.encoder!r} with ddpg",
+            "use mlp, or ppo",
+        )
+        _require(
+            self.algorithm != "ddpg" or not self.network.mask_actions,
+            "network.mask_actions with ddpg, whose actions are continuous",
+            "unset it, or use ppo",
+        )
         lanes, learners = self.lanes * max(1, self.num_env_runners), max(1, self.scale.learners)
         for name, value in (
             ("lanes of all runners", lanes),

@@ -17,7 +17,7 @@ from agents.config import NetworkConfig
 from agents.critics import CriticEnsemble
 from agents.exploration import scale_after, to_uniform
 from agents.heads import ActionHead, action_head
-from agents.modules import BatchedModule
+from agents.modules import BatchedModule, Exploration
 from agents.networks import PolicyBody
 
 
@@ -34,8 +34,9 @@ class DDPGModule(BatchedModule, InferenceOnlyAPI, TargetNetworkAPI):
 
     def setup(self) -> None:
         self.head = action_head(self.action_space)
-        hidden = NetworkConfig(**self.model_config["network"]).hidden
-        size, actions = int(self.observation_space.shape[0]), self.head.num_actions
+        network = NetworkConfig(**self.model_config["network"])
+        self.perceive(network)
+        hidden, size, actions = network.hidden, self.perception.width, self.head.num_actions
         body = PolicyBody(size, hidden, actions)
         if self.model_config["side_column"] is not None:
             body.lean(0, column=self.model_config["side_column"], weight=self.model_config["hold_mean"])
@@ -55,7 +56,7 @@ class DDPGModule(BatchedModule, InferenceOnlyAPI, TargetNetworkAPI):
         return [(self.pi, self.target_pi), (self.critics, self.target_critics)]
 
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        return {Columns.ACTIONS: self.pi(batch[Columns.OBS])}
+        return {Columns.ACTIONS: self.pi(self.features(batch))}
 
     def draw_noise(self, rng: np.random.Generator, shape: tuple[int, ...], sampled: int) -> NDArray[np.float32]:
         """Noise for `explore` (*shape, K): uniform actions during warm-up, then Gaussian with a falling scale."""
@@ -68,14 +69,20 @@ class DDPGModule(BatchedModule, InferenceOnlyAPI, TargetNetworkAPI):
         )
 
     def explore(
-        self, observations: torch.Tensor, noise: torch.Tensor, sampled: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Actions (N, K) for observations (N, D) after `sampled` rows of training, and zeros (N,)."""
+        self,
+        observations: torch.Tensor,
+        noise: torch.Tensor,
+        sampled: int,
+        memory: torch.Tensor,
+        masks: torch.Tensor | None,
+    ) -> Exploration:
+        """Actions for observations (N, D) after `sampled` rows of training, given memory (N, S)."""
+        features, memory = self.perception.step(observations, memory)
         if sampled < self.model_config["warmup_rows"]:
             actions = noise
         else:
-            actions = (self.pi(observations) + noise).clamp(-1.0, 1.0)
-        return actions, torch.zeros_like(actions[:, 0])
+            actions = (self.pi(features) + noise).clamp(-1.0, 1.0)
+        return Exploration(actions, torch.zeros_like(actions[:, 0]), memory)
 
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Q (critics, N) of the stored actions, and Q (N,) of the policy's own actions from the first critic.
@@ -83,9 +90,9 @@ class DDPGModule(BatchedModule, InferenceOnlyAPI, TargetNetworkAPI):
         The second sees the critic's weights as constants, so one backward pass of (critic loss - policy value) gives
         each network its own gradient and nothing else.
         """
-        observations, actions = batch[Columns.OBS], batch[Columns.ACTIONS]
-        stored = torch.cat([observations, actions], -1)
-        own = torch.cat([observations, self.pi(observations)], -1)
+        features, actions = self.features(batch), batch[Columns.ACTIONS]
+        stored = torch.cat([features, actions], -1)
+        own = torch.cat([features, self.pi(features)], -1)
         return {
             "q": self.critics(stored),
             "q_policy": self.critics.first_as_constant(own),
@@ -94,6 +101,6 @@ class DDPGModule(BatchedModule, InferenceOnlyAPI, TargetNetworkAPI):
     @torch.no_grad()
     def forward_target(self, batch: dict[str, Any]) -> torch.Tensor:
         """Smallest target Q (N,) at the next observation, for the target policy's action plus `target_noise`."""
-        observations = batch[Columns.NEXT_OBS]
-        actions = (self.target_pi(observations) + batch["target_noise"]).clamp(-1.0, 1.0)
-        return self.target_critics(torch.cat([observations, actions], -1)).amin(0)
+        features = self.features({Columns.OBS: batch[Columns.NEXT_OBS]})
+        actions = (self.target_pi(features) + batch["target_noise"]).clamp(-1.0, 1.0)
+        return self.target_critics(torch.cat([features, actions], -1)).amin(0)

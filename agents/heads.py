@@ -50,6 +50,11 @@ class CategoricalHead:
         """The likeliest actions (N, K)."""
         return torch.stack([part.argmax(-1) for part in inputs.split(self.sizes, -1)], -1)
 
+    def masked(self, inputs: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+        """The logits with those of options that bool `masks` (N, num_inputs) rules out so low that their probability is
+        0, and finite still: minus infinity would make the entropy NaN."""
+        return inputs.masked_fill(~masks, torch.finfo(inputs.dtype).min / 2)
+
     def logp(self, inputs: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
         """Log-probability (N,) of actions (N, K)."""
         return self.logp_entropy(inputs, actions)[0]

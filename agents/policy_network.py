@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from agents.heads import CategoricalHead, action_head
-from agents.networks import PolicyBody
+from agents.networks import Perception, PolicyBody
 from agents.policy_spec import PolicySpec
 
 
@@ -25,7 +25,8 @@ class PolicyNetwork(nn.Module):
         super().__init__()
         self.head = action_head(spec.action_space)
         width = self.head.num_inputs if isinstance(self.head, CategoricalHead) else self.head.num_actions
-        body = PolicyBody(len(spec.observation_columns), spec.network.hidden, width)
+        self.perception = Perception(len(spec.observation_columns), spec.account_columns, spec.network)
+        body = PolicyBody(self.perception.width, spec.network.hidden, width)
         self.pi = nn.Sequential(body, nn.Tanh()) if spec.algorithm == "ddpg" else body
         if not isinstance(self.head, CategoricalHead):
             low, high = torch.tensor(self.head.low), torch.tensor(self.head.high)
@@ -33,11 +34,12 @@ class PolicyNetwork(nn.Module):
             self.register_buffer("half_range", (high - low) / 2.0, persistent=False)
 
     def load_weights(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
-        """Take the "pi." entries of a trained module's weights; KeyError when one is missing."""
+        """Take what belongs to the policy of a trained module's weights; KeyError when something is missing."""
         self.load_state_dict({name: torch.from_numpy(weights[name]) for name in self.state_dict()})
 
     def forward(self, observations: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        outputs = self.pi(observations)
+        features, _ = self.perception.step(observations, observations[:, :0])
+        outputs = self.pi(features)
         if isinstance(self.head, CategoricalHead):
             actions = self.head.greedy(outputs)
             return (actions[:, 0] if self.head.scalar else actions), outputs

@@ -11,6 +11,7 @@ import numpy as np
 
 from agents.config import NetworkConfig
 from data_pipeline.errors import InputError
+from envs.observation import ACCOUNT_COLUMNS
 
 SpaceKind = Literal["discrete", "multi_discrete", "box"]
 
@@ -54,6 +55,12 @@ class PolicySpec:
         if self.space == "multi_discrete":
             return gym.spaces.MultiDiscrete(list(self.choices))
         return gym.spaces.Box(np.asarray(self.low, np.float32), np.asarray(self.high, np.float32))
+
+    @property
+    def account_columns(self) -> int:
+        """How many of the last observation columns tell of the account, not of the market."""
+        count = len(ACCOUNT_COLUMNS)
+        return count if self.observation_columns[-count:] == ACCOUNT_COLUMNS else 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -19,7 +19,8 @@ from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 from agents.advantages import generalised_advantages
 from agents.algorithm import BatchedAlgorithm, BatchedConfig
 from agents.learner import GuardedLearner, to_device
-from agents.modules import PPOModule
+from agents.modules import MASKS, MEMORY, PLACES, STARTS, PPOModule
+from agents.sequences import whole_lanes
 
 SMALLEST_DEVIATION = 1e-4  # of advantages: keeps a fragment in which nothing happened from dividing by zero
 
@@ -55,11 +56,15 @@ class BatchedPPOLearner(GuardedLearner, PPOLearner):
     def minibatches(self, columns: dict[str, NDArray[Any]]) -> Iterator[dict[str, torch.Tensor]]:
         """Advantages over the fragment, then `num_epochs` shuffled passes in equal parts."""
         config, device = self.config, self._device
-        observations = to_device(columns["observations"], device)
         lanes, steps = columns["rewards"].shape
-        observations = observations.reshape(lanes * (steps + 1), -1)
+        seen = {Columns.OBS: to_device(columns["observations"], device)}
+        remembers = self._net.state_size > 0
+        if remembers:
+            seen |= {name: to_device(columns[name], device) for name in (MEMORY, STARTS)}
+        else:
+            seen[Columns.OBS] = seen[Columns.OBS].reshape(lanes * (steps + 1), -1)
         with torch.no_grad():
-            values = self._net.compute_values({Columns.OBS: observations}).cpu().numpy().reshape(lanes, steps + 1)
+            values = self._net.compute_values(seen).cpu().numpy().reshape(lanes, steps + 1)
         advantages = generalised_advantages(
             columns["rewards"], values, columns["terminated"], columns["truncated"], config.gamma, config.lambda_
         )
@@ -73,14 +78,23 @@ class BatchedPPOLearner(GuardedLearner, PPOLearner):
             Postprocessing.ADVANTAGES: advantages.reshape(-1),
             Postprocessing.VALUE_TARGETS: targets.reshape(-1),
         }
+        if self._net.mask_actions:
+            rows[MASKS] = columns["masks"].reshape(lanes * steps, -1)
         tensors = {name: to_device(values, device) for name, values in rows.items()}
         parts = max(1, round(lanes * steps / config.minibatch_size))  # the same for learners with unequal masks
         for _ in range(config.num_epochs):
+            if remembers:
+                for indices in whole_lanes(self._rng, columns["valid"], parts):
+                    together, places, row = (torch.from_numpy(each).to(device) for each in indices)
+                    stretches = {name: tensor.index_select(0, together) for name, tensor in seen.items()}
+                    minibatch = {name: tensor.index_select(0, row) for name, tensor in tensors.items()}
+                    yield {**stretches, PLACES: places, **minibatch}
+                continue
             order = self._rng.permutation(valid)
             places = torch.from_numpy(np.stack([order, order + order // steps])).to(device)  # row, observation's row
             for row, observation in zip(*(half.tensor_split(parts) for half in places), strict=True):
                 minibatch = {name: values.index_select(0, row) for name, values in tensors.items()}
-                yield {Columns.OBS: observations.index_select(0, observation), **minibatch}
+                yield {Columns.OBS: seen[Columns.OBS].index_select(0, observation), **minibatch}
 
     def compute_loss_for_module(
         self, *, module_id: str, config: Any, batch: dict[str, torch.Tensor], fwd_out: dict[str, torch.Tensor]
@@ -92,7 +106,8 @@ class BatchedPPOLearner(GuardedLearner, PPOLearner):
         clipped = ratio.clamp(1.0 - self.config.clip_param, 1.0 + self.config.clip_param)
         advantages = batch[Postprocessing.ADVANTAGES]
         policy_loss = -torch.minimum(advantages * ratio, advantages * clipped).mean()
-        value_loss = (net.compute_values(batch) - batch[Postprocessing.VALUE_TARGETS]).square().mean()
+        values = net.compute_values(batch, fwd_out[Columns.EMBEDDINGS])
+        value_loss = (values - batch[Postprocessing.VALUE_TARGETS]).square().mean()
         mean_entropy = entropy.mean()
         kl = ((ratio - 1.0) - log_ratio).mean()  # Schulman's low-variance estimate
         self.note(policy_loss, value_loss, mean_entropy, kl, (ratio != clipped).float().mean())

@@ -35,6 +35,9 @@ class Rollout:
         rewards: float32 (N, T).
         terminated, truncated: bool (N, T).
         valid: bool (N, T); false where the lane only reset (NEXT_STEP autoreset) and nothing is to be learned.
+        starts: bool (N, T + 1); the observation is an episode's first (or the lane's very first).
+        memory: float32 (N, S), the network's memory before the first observation; S = 0 for networks without.
+        masks: bool (N, T, A), the actions allowed; A = 0 where masks are not used.
         episodes: one array per figure, over the episodes that ended in this fragment.
     """
 
@@ -45,6 +48,9 @@ class Rollout:
     terminated: NDArray[np.bool_]
     truncated: NDArray[np.bool_]
     valid: NDArray[np.bool_]
+    starts: NDArray[np.bool_]
+    memory: NDArray[np.float32]
+    masks: NDArray[np.bool_]
     episodes: dict[str, NDArray[np.float64]]
 
     def columns(self) -> dict[str, NDArray[Any]]:
@@ -69,6 +75,8 @@ class _Lanes:
     """Where every lane stands between two fragments."""
 
     observations: NDArray[np.float32]
+    starts: NDArray[np.bool_]
+    memory: NDArray[np.float32]
     ended: NDArray[np.bool_]
     returns: NDArray[np.float64]
     lengths: NDArray[np.int64]
@@ -78,6 +86,7 @@ class _Lanes:
         self.observations = np.ascontiguousarray(observations, np.float32)
         self.returns += np.where(self.ended, 0.0, rewards)
         self.lengths += ~self.ended
+        self.starts = self.ended
         self.ended = np.logical_or(terminated, truncated)
 
     def pop_episodes(self, infos: dict[str, Any]) -> dict[str, NDArray[np.float64]]:
@@ -130,22 +139,39 @@ class BatchedEnvRunner(RunnerDeviceMixin, SingleAgentEnvRunner):
 
     def _fragment(self, steps: int) -> Rollout:
         lanes, module, env = self._start(), self.module, self.env
+        remembers, masked = module.state_size > 0, module.mask_actions
         sampled, device = self.num_env_steps_sampled_lifetime, self._device
         noise = torch.from_numpy(module.draw_noise(self._rng, (steps, self.num_envs), sampled)).to(device)
-        out = _empty_rollout(self.num_envs, steps, env.single_observation_space.shape, module.head)
+        out = _empty_rollout(self.num_envs, steps, env.single_observation_space.shape, module.head, masked=masked)
+        out.memory, out.starts[:, 0] = lanes.memory, lanes.starts
+        memory = torch.from_numpy(lanes.memory).to(device)
         ends: list[dict[str, NDArray[np.float64]]] = []
         logps: list[torch.Tensor] = []  # stay on the device until the fragment is done: each copy is a wait
         for t in range(steps):
-            actions, logp = module.explore(torch.from_numpy(lanes.observations).to(device), noise[t], sampled)
             out.observations[:, t], out.valid[:, t] = lanes.observations, ~lanes.ended
-            out.actions[:, t] = actions.cpu().numpy()
-            logps.append(logp)
+            if remembers and lanes.starts.any():
+                memory = memory * torch.from_numpy(~lanes.starts).to(device)[:, None]
+            if masked:
+                out.masks[:, t] = env.action_masks()
+            explored = module.explore(
+                torch.from_numpy(lanes.observations).to(device),
+                noise[t],
+                sampled,
+                memory,
+                torch.from_numpy(out.masks[:, t]).to(device) if masked else None,
+            )
+            memory = explored.memory
+            out.actions[:, t] = explored.actions.cpu().numpy()
+            logps.append(explored.logp)
             observations, rewards, terminated, truncated, infos = env.step(module.head.to_env(out.actions[:, t]))
             out.rewards[:, t], out.terminated[:, t], out.truncated[:, t] = rewards, terminated, truncated
             lanes.advance(observations, rewards, terminated, truncated)
             if lanes.ended.any():
                 ends.append(lanes.pop_episodes(infos))
         out.observations[:, steps] = lanes.observations
+        out.starts[:, 1:] = ~out.valid  # a lane that only reset shows its next episode's first observation
+        if remembers:
+            lanes.memory = memory.cpu().numpy()
         out.logp[:] = torch.stack(logps, 1).cpu().numpy()
         out.episodes = {name: np.concatenate([end[name] for end in ends]) for name in (ends[0] if ends else ())}
         return out
@@ -153,12 +179,18 @@ class BatchedEnvRunner(RunnerDeviceMixin, SingleAgentEnvRunner):
     def _start(self) -> _Lanes:
         """The lanes as the last fragment left them, or freshly reset."""
         if self._lanes is None:
+            if self.module.mask_actions and not hasattr(self.env, "action_masks"):
+                raise InputError(
+                    "the environment has no action_masks", where=str(self.config.env), remedy="unset mask_actions"
+                )
             observations, _ = self.env.reset(seed=self._seed, options=self.config.reset_options)
             self._lanes = _Lanes(
-                np.ascontiguousarray(observations, np.float32),
-                np.zeros(self.num_envs, np.bool_),
-                np.zeros(self.num_envs, np.float64),
-                np.zeros(self.num_envs, np.int64),
+                observations=np.ascontiguousarray(observations, np.float32),
+                starts=np.ones(self.num_envs, np.bool_),
+                memory=np.zeros((self.num_envs, self.module.state_size), np.float32),
+                ended=np.zeros(self.num_envs, np.bool_),
+                returns=np.zeros(self.num_envs, np.float64),
+                lengths=np.zeros(self.num_envs, np.int64),
             )
         return self._lanes
 
@@ -186,7 +218,9 @@ class BatchedEnvRunner(RunnerDeviceMixin, SingleAgentEnvRunner):
                 self.env.set_state(state["env"])
 
 
-def _empty_rollout(lanes: int, steps: int, observation_shape: tuple[int, ...], head: ActionHead) -> Rollout:
+def _empty_rollout(
+    lanes: int, steps: int, observation_shape: tuple[int, ...], head: ActionHead, *, masked: bool
+) -> Rollout:
     """Fresh arrays every time: the learner may still hold the last ones."""
     shape = (lanes, steps)
     return Rollout(
@@ -197,5 +231,8 @@ def _empty_rollout(lanes: int, steps: int, observation_shape: tuple[int, ...], h
         terminated=np.empty(shape, np.bool_),
         truncated=np.empty(shape, np.bool_),
         valid=np.empty(shape, np.bool_),
+        starts=np.empty((lanes, steps + 1), np.bool_),
+        memory=np.empty((lanes, 0), np.float32),
+        masks=np.empty((*shape, head.num_inputs if masked else 0), np.bool_),
         episodes={},
     )

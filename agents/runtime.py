@@ -111,6 +111,7 @@ def rllib_config(
     env_config: dict[str, Any],
     *,
     side_column: int | None = None,
+    account_columns: int = 0,
     reset_options: dict[str, Any] | None = None,
 ) -> BatchedConfig:
     """The RLlib configuration of a run; `build_algo()` on it makes the Algorithm.
@@ -122,13 +123,15 @@ def rllib_config(
         env_config: plain values that travel to the workers.
         side_column: observation column that tells the held side, for the policy's first habits (see
             `agents.modules`); None for environments without one.
+        account_columns: how many of the last observation columns tell of the account, not of the market.
         reset_options: handed to the environment's first reset.
     """
     register_env(env, creator)
     learners = agent.scale.learners
     learner = learner_place(agent.device, learners)
     runner = learner if agent.runner_device == "same" else str(resolve_device(agent.runner_device))
-    config = _ppo(agent, side_column) if agent.algorithm == "ppo" else _ddpg(agent, side_column)
+    translate = _ppo if agent.algorithm == "ppo" else _ddpg
+    config = translate(agent, side_column, account_columns)
     config.devices(learner=learner, runner=runner, precision=agent.scale.precision)
     config.reset_options = reset_options
     config.environment(env, env_config=env_config)
@@ -154,13 +157,14 @@ def rllib_config(
     return config
 
 
-def _ppo(agent: AgentConfig, side_column: int | None) -> BatchedPPOConfig:
+def _ppo(agent: AgentConfig, side_column: int | None, account_columns: int) -> BatchedPPOConfig:
     ppo, rows, shares = agent.ppo, agent.rows_per_iteration, max(1, agent.scale.learners)
     config = BatchedPPOConfig()
     config.rl_module(
         model_config={
             "network": asdict(agent.network),
             "side_column": side_column,
+            "account_columns": account_columns,
             "flat_bias": ppo.flat_bias,
             "hold_bias": ppo.hold_bias,
             "hold_mean": ppo.hold_mean,
@@ -184,13 +188,14 @@ def _ppo(agent: AgentConfig, side_column: int | None) -> BatchedPPOConfig:
     return config
 
 
-def _ddpg(agent: AgentConfig, side_column: int | None) -> DDPGConfig:
+def _ddpg(agent: AgentConfig, side_column: int | None, account_columns: int) -> DDPGConfig:
     ddpg = agent.ddpg
     config = DDPGConfig()
     config.rl_module(
         model_config={
             "network": asdict(agent.network),
             "side_column": side_column,
+            "account_columns": account_columns,
             "hold_mean": ddpg.hold_mean,
             "twin_critics": ddpg.twin_critics,
             "warmup_rows": ddpg.warmup_rows,

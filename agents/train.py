@@ -16,7 +16,7 @@ from agents.training_loop import SIDE_COLUMN, Progress, Run, TrainResult, train_
 from data_pipeline.errors import InputError
 from envs.config import MarketConfig
 from envs.market import Market
-from envs.observation import observation_columns
+from envs.observation import ACCOUNT_COLUMNS, observation_columns
 from envs.vector_env import ScalpingVectorEnv
 from supervised.devices import torch_threads
 
@@ -73,6 +73,7 @@ def train(
         make_market_env,
         env,
         side_column=columns.index(SIDE_COLUMN),
+        account_columns=len(ACCOUNT_COLUMNS),
         reset_options={"stagger": True},  # lanes end one by one, so that every iteration has episodes to tell of
     )
     with torch_threads(config.torch_threads):

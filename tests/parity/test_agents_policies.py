@@ -27,6 +27,7 @@ KINDS = [("ppo", "discrete"), ("ppo", "multi_discrete"), ("ppo", "continuous"), 
 SETTINGS = {
     "network": {"hidden": [12, 8]},
     "side_column": 2,
+    "account_columns": 0,
     "flat_bias": 0.3,
     "hold_bias": 0.4,
     "hold_mean": 0.5,

@@ -42,6 +42,9 @@ def fragments(lengths: list[int], seed: int) -> list[Rollout]:
                 terminated=truncated & (rng.random(shape) < 0.5),
                 truncated=truncated,
                 valid=valid,
+                starts=np.zeros((LANES, steps + 1), np.bool_),
+                memory=np.zeros((LANES, 0), np.float32),
+                masks=np.zeros((*shape, 0), np.bool_),
                 episodes={},
             )
         )
