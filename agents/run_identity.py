@@ -25,6 +25,7 @@ FREE_FIELDS = frozenset(
         "iterations",
         "device",
         "runner_device",
+        "scale.address",
         "torch_threads",
         "checkpoint_every",
         "checkpoints_kept",
