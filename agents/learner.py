@@ -19,6 +19,7 @@ from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from ray.rllib.core.learner.training_data import TrainingData
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_TRAINED, NUM_ENV_STEPS_TRAINED_LIFETIME
 
+from agents.dense import Dense
 from agents.devices import LearnerDeviceMixin
 from agents.peers import average_gradients, follow_first, mean, peers_of
 from supervised.devices import load_ipex
@@ -26,7 +27,9 @@ from supervised.precision import MixedPrecision
 
 GRADIENT_NORM = "gradient_norm"
 SKIPPED_UPDATES = "skipped_updates"  # counted over the learner's life; 0 on a healthy run
+LEARNING_RATE = "learning_rate"
 SAMPLER = "sampler"
+SMALLEST_NORM = 1e-6  # of a gradient: keeps one that is zero from dividing by zero
 
 
 class GuardedLearner(LearnerDeviceMixin, TorchLearner):
@@ -43,6 +46,10 @@ class GuardedLearner(LearnerDeviceMixin, TorchLearner):
         self._precision = MixedPrecision.choose(self.config.precision, self._device)
         super().build()
         follow_first(self._net, self._peers)
+        if self._precision.dtype is None:
+            for part in self._net.modules():
+                if isinstance(part, Dense):
+                    part.keep_buffers()
         self._rng = np.random.default_rng(self.config.seed)
         self._skipped = 0
         self._figures: list[torch.Tensor] = []
@@ -87,24 +94,29 @@ class GuardedLearner(LearnerDeviceMixin, TorchLearner):
 
     def gradient_step(self, minibatch: dict[str, torch.Tensor]) -> None:
         """One step of every optimizer."""
-        batch = {DEFAULT_MODULE_ID: minibatch}
+        net = self._net
         with self._precision.region():
-            losses = self.compute_losses(fwd_out=self.module.forward_train(batch), batch=batch)
-        self.apply_gradients(self.postprocess_gradients(self.compute_gradients(losses)))
+            loss = self.compute_loss_for_module(
+                module_id=DEFAULT_MODULE_ID, config=self.config, batch=minibatch, fwd_out=net.forward_train(minibatch)
+            )
+        for optimizer in self._named_optimizers.values():
+            optimizer.zero_grad()
+        loss.backward()
+        average_gradients(net.parameters(), self._peers)
+        self._figures[-1] = torch.cat([self._figures[-1], self.clip()[None]])
+        self.step()
         self.after_step()
 
-    def postprocess_gradients(self, gradients_dict: dict[Any, torch.Tensor | None]) -> dict[Any, torch.Tensor | None]:
-        """Average over learners, clip each optimizer's gradient norm, note the largest beside the step's figures."""
-        average_gradients(self._net.parameters(), self._peers)
+    def clip(self) -> torch.Tensor:
+        """Clip each optimizer's gradient norm to `max_grad_norm`; returns the largest norm before that, ()."""
         norms = []
         for parameters in self._optimizer_parameters.values():
-            present = [parameter for parameter in parameters if parameter.grad is not None]
-            if present:
-                norms.append(torch.nn.utils.clip_grad_norm_(present, self.config.max_grad_norm))
-        self._figures[-1] = torch.cat([self._figures[-1], torch.stack(norms).amax()[None]])
-        return gradients_dict
+            gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+            if gradients:
+                norms.append(_clipped(gradients, self.config.max_grad_norm))
+        return norms[0] if len(norms) == 1 else torch.stack(norms).amax()
 
-    def apply_gradients(self, gradients_dict: dict[Any, torch.Tensor | None]) -> None:
+    def step(self) -> None:
         """Step every optimizer; parameters without a gradient stay as they are."""
         for optimizer in self._named_optimizers.values():
             optimizer.step()
@@ -130,9 +142,18 @@ class GuardedLearner(LearnerDeviceMixin, TorchLearner):
     def _log(self, figures: NDArray[np.float32], rows: int) -> None:
         names = (*self.figure_names, GRADIENT_NORM)
         values = dict(zip(names, map(float, figures), strict=True)) | {SKIPPED_UPDATES: float(self._skipped)}
+        values |= self._learning_rates()
         self.metrics.log_dict(values, key=DEFAULT_MODULE_ID, window=1)
         self.metrics.log_value((ALL_MODULES, NUM_ENV_STEPS_TRAINED), rows, reduce="sum")
         self.metrics.log_value((ALL_MODULES, NUM_ENV_STEPS_TRAINED_LIFETIME), rows, reduce="lifetime_sum")
+
+    def _learning_rates(self) -> dict[str, float]:
+        """`learning_rate` in use; with several optimizers one each, `learning_rate_<name>`."""
+        module = f"{DEFAULT_MODULE_ID}_"
+        rates = {name.removeprefix(module): each.param_groups[0]["lr"] for name, each in self._named_optimizers.items()}
+        if len(rates) == 1:
+            return {LEARNING_RATE: float(*rates.values())}
+        return {f"{LEARNING_RATE}_{name}": float(rate) for name, rate in rates.items()}
 
     def get_state(self, components: Any = None, *, not_components: Any = None, **kwargs: Any) -> dict[str, Any]:
         state = super().get_state(components, not_components=not_components, **kwargs)
@@ -145,6 +166,13 @@ class GuardedLearner(LearnerDeviceMixin, TorchLearner):
         if SAMPLER in state:
             self._rng.bit_generator.state = state[SAMPLER]["rng"]
             self._skipped = state[SAMPLER]["skipped"]
+
+
+def _clipped(gradients: list[torch.Tensor], limit: float) -> torch.Tensor:
+    """Scale gradients in place so that their common norm is at most `limit`; the norm before, ()."""
+    norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(each) for each in gradients]))
+    torch._foreach_mul_(gradients, (limit / (norm + SMALLEST_NORM)).clamp(max=1.0))
+    return norm
 
 
 def to_device(values: NDArray[Any], device: torch.device) -> torch.Tensor:
