@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from data_pipeline.errors import InputError
@@ -77,6 +79,26 @@ def newest_whole(root: Path) -> Path:
         damaged.append(f"{path.name}: {problem}")
     found = f"no whole checkpoint ({', '.join(damaged)})" if damaged else "no checkpoint"
     raise InputError(found, where=str(root), remedy="start without resume")
+
+
+@contextmanager
+def stops_when_full(run_dir: Path) -> Iterator[None]:
+    """Tell of a full disk in one line that says how to go on. What is half written by then is gone or ignored.
+
+    Raises:
+        InputError: the disk, the quota or the allowed size of a file is exhausted.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        whole = next((path.name for path in reversed(_all(run_dir / FOLDER)) if not damage(path)), None)
+        raise InputError(
+            f"no room left on the disk ({error.strerror}); newest whole checkpoint: {whole or 'none'}",
+            where=str(run_dir),
+            remedy="free some space, then resume" if whole else "free some space, then begin anew",
+        ) from error
 
 
 def damage(checkpoint: Path) -> str:

@@ -56,6 +56,9 @@ VALIDATION = {
 }
 OTHER = {
     "rows": "Environment steps so far.",
+    "scale/runners": "Runners that this iteration's experience came from.",
+    "scale/lost_runners": "How often a runner died, since training began. A run with any cannot be repeated bit for "
+    "bit.",
     "actions/long_share": "Share of this iteration's decisions that wanted to be long (exploration included).",
     "actions/short_share": "Share of this iteration's decisions that wanted to be short (exploration included).",
     "actions/flat_share": "Share of this iteration's decisions that wanted to be flat (exploration included).",

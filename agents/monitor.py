@@ -44,6 +44,8 @@ def iteration_record(
     """
     record: Record = {"iteration": float(algorithm.iteration)}
     record["rows"] = float(result[ENV_RUNNER_RESULTS][NUM_ENV_STEPS_SAMPLED_LIFETIME])
+    record["scale/runners"] = float(algorithm.live_runners)
+    record["scale/lost_runners"] = float(algorithm.lost_runners)
     episodes = algorithm.last_episodes
     if episodes:
         record["episode/count"] = float(len(episodes["return"]))

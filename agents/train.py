@@ -52,7 +52,7 @@ def train(
 
     Raises:
         InputError: settings that cannot work together, a folder that holds another run, markets without a long enough
-            stretch, a device that is not there.
+            stretch, a device that is not there, too little room for the runners and learners, a full disk.
     """
     run_dir = Path(run_dir).resolve()
     root = run_dir / checkpoints.FOLDER
@@ -83,7 +83,8 @@ def train(
                 algorithm.restore_from_path(str(checkpoints.newest_whole(root) / checkpoints.RLLIB))
             later = [validation] if isinstance(validation, Market) else list(validation)
             run = Run(algorithm, columns, env_config, config, run_dir, markets, later)
-            return train_on(run, Monitor(run_dir, algorithm.iteration), progress)
+            with checkpoints.stops_when_full(run_dir):
+                return train_on(run, Monitor(run_dir, algorithm.iteration), progress)
         finally:
             algorithm.stop()
 
