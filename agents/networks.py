@@ -10,13 +10,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from agents.config import NetworkConfig
+from agents.dense import Dense
 from agents.encoders import build_encoder
 from agents.normaliser import Normaliser
 
 QUIET_GAIN = 0.01  # of a last layer: first outputs are nearly the same for every observation
 
 
-def mlp(inputs: int, hidden: Sequence[int], outputs: int, *, gain: float) -> nn.Sequential:
+def mlp(inputs: int, hidden: Sequence[int], outputs: int, *, gain: float) -> Dense:
     """Fully connected network with ReLU between layers.
 
     Hidden layers start orthogonal, which keeps signals of size one; the last layer starts orthogonal times `gain`
@@ -27,7 +28,7 @@ def mlp(inputs: int, hidden: Sequence[int], outputs: int, *, gain: float) -> nn.
     for size in hidden:
         layers += [_linear(width, size, math.sqrt(2.0)), nn.ReLU()]
         width = size
-    return nn.Sequential(*layers, _linear(width, outputs, gain))
+    return Dense(*layers, _linear(width, outputs, gain))
 
 
 def constant_forward(network: nn.Sequential, inputs: torch.Tensor) -> torch.Tensor:

@@ -18,6 +18,7 @@ from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 
 from agents.advantages import generalised_advantages
 from agents.algorithm import BatchedAlgorithm, BatchedConfig
+from agents.flat_adam import FlatAdam
 from agents.learner import GuardedLearner, to_device
 from agents.modules import MASKS, MEMORY, PLACES, STARTS, PPOModule
 from agents.sequences import whole_lanes
@@ -33,20 +34,22 @@ class BatchedPPOLearner(GuardedLearner, PPOLearner):
     def build(self) -> None:
         super().build()
         self._entropy_weight = float(self.config.entropy_coeff)
+        self._policy_weight = 1.0
 
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
-        parameters = self.get_parameters(self.module[module_id])
-        optimizer = torch.optim.Adam(parameters, lr=self.config.lr, fused=True)
-        self.register_optimizer(module_id=module_id, optimizer=optimizer, params=parameters)
+        optimizer = FlatAdam(self.module[module_id], lr=self.config.lr)
+        self.register_optimizer(module_id=module_id, optimizer=optimizer, params=[optimizer.flat])
 
     def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
-        """Set learning rate and entropy weight for this update.
+        """Set learning rate, entropy weight, and whether the policy moves, for this update.
 
         RLlib's own schedules put a CPU tensor where the device's belongs, and are forgotten in checkpoints.
         """
         super().before_gradient_based_update(timesteps=timesteps)
         config = self.config
-        done = min(1.0, timesteps[NUM_ENV_STEPS_SAMPLED_LIFETIME] / config.schedule_rows)
+        sampled = timesteps[NUM_ENV_STEPS_SAMPLED_LIFETIME]
+        self._policy_weight = float(sampled > config.policy_after_rows)
+        done = min(1.0, sampled / config.schedule_rows)
         rate = config.lr + done * (config.lr_final - config.lr)
         self._entropy_weight = config.entropy_coeff + done * (config.entropy_final - config.entropy_coeff)
         for optimizer in self._named_optimizers.values():
@@ -65,36 +68,28 @@ class BatchedPPOLearner(GuardedLearner, PPOLearner):
             seen[Columns.OBS] = seen[Columns.OBS].reshape(lanes * (steps + 1), -1)
         with torch.no_grad():
             values = self._net.compute_values(seen).cpu().numpy().reshape(lanes, steps + 1)
-        advantages = generalised_advantages(
-            columns["rewards"], values, columns["terminated"], columns["truncated"], config.gamma, config.lambda_
-        )
-        targets = advantages + values[:, :-1]
-        valid = np.flatnonzero(columns["valid"])
-        chosen = advantages.reshape(-1)[valid]
-        advantages = (advantages - chosen.mean()) / max(SMALLEST_DEVIATION, float(chosen.std()))
         rows = {
-            Columns.ACTIONS: columns["actions"].reshape(lanes * steps, -1),
-            Columns.ACTION_LOGP: columns["logp"].reshape(-1),
-            Postprocessing.ADVANTAGES: advantages.reshape(-1),
-            Postprocessing.VALUE_TARGETS: targets.reshape(-1),
+            Columns.ACTIONS: columns["actions"],
+            Columns.ACTION_LOGP: columns["logp"],
+            **advantages_and_targets(columns, values, config.gamma, config.lambda_),
         }
         if self._net.mask_actions:
-            rows[MASKS] = columns["masks"].reshape(lanes * steps, -1)
-        tensors = {name: to_device(values, device) for name, values in rows.items()}
+            rows[MASKS] = columns["masks"]
+        learned = {name: to_device(each.reshape(lanes * steps, *each.shape[2:]), device) for name, each in rows.items()}
         parts = max(1, round(lanes * steps / config.minibatch_size))  # the same for learners with unequal masks
         for _ in range(config.num_epochs):
             if remembers:
                 for indices in whole_lanes(self._rng, columns["valid"], parts):
                     together, places, row = (torch.from_numpy(each).to(device) for each in indices)
                     stretches = {name: tensor.index_select(0, together) for name, tensor in seen.items()}
-                    minibatch = {name: tensor.index_select(0, row) for name, tensor in tensors.items()}
-                    yield {**stretches, PLACES: places, **minibatch}
-                continue
-            order = self._rng.permutation(valid)
-            places = torch.from_numpy(np.stack([order, order + order // steps])).to(device)  # row, observation's row
-            for row, observation in zip(*(half.tensor_split(parts) for half in places), strict=True):
-                minibatch = {name: values.index_select(0, row) for name, values in tensors.items()}
-                yield {Columns.OBS: seen[Columns.OBS].index_select(0, observation), **minibatch}
+                    yield {**stretches, PLACES: places, **{n: each.index_select(0, row) for n, each in learned.items()}}
+            else:
+                order = self._rng.permutation(np.flatnonzero(columns["valid"]))
+                row, place = torch.from_numpy(np.stack([order, order + order // steps])).to(device)
+                # Gathered once for all parts: an epoch costs a copy of the fragment, and few operations.
+                shuffled = {name: each.index_select(0, row).tensor_split(parts) for name, each in learned.items()}
+                shuffled[Columns.OBS] = seen[Columns.OBS].index_select(0, place).tensor_split(parts)
+                yield from (dict(zip(shuffled, part, strict=True)) for part in zip(*shuffled.values(), strict=True))
 
     def compute_loss_for_module(
         self, *, module_id: str, config: Any, batch: dict[str, torch.Tensor], fwd_out: dict[str, torch.Tensor]
@@ -109,12 +104,33 @@ class BatchedPPOLearner(GuardedLearner, PPOLearner):
         values = net.compute_values(batch, fwd_out[Columns.EMBEDDINGS])
         value_loss = (values - batch[Postprocessing.VALUE_TARGETS]).square().mean()
         mean_entropy = entropy.mean()
-        kl = ((ratio - 1.0) - log_ratio).mean()  # Schulman's low-variance estimate
-        self.note(policy_loss, value_loss, mean_entropy, kl, (ratio != clipped).float().mean())
-        return policy_loss + self.config.vf_loss_coeff * value_loss - self._entropy_weight * mean_entropy
+        with torch.no_grad():
+            kl = ((ratio - 1.0) - log_ratio).mean()  # Schulman's low-variance estimate
+            self.note(policy_loss, value_loss, mean_entropy, kl, (ratio != clipped).float().mean())
+        policy_part = self._policy_weight * (policy_loss - self._entropy_weight * mean_entropy)
+        return policy_part + self.config.vf_loss_coeff * value_loss
 
     def _update_module_kl_coeff(self, *, module_id: str, config: Any, kl_loss: float) -> None:
         raise NotImplementedError("the loss has no KL term; use_kl_loss stays False")
+
+
+def advantages_and_targets(
+    columns: dict[str, NDArray[Any]], values: NDArray[np.float32], gamma: float, gae_lambda: float
+) -> dict[str, NDArray[np.float32]]:
+    """RLlib's columns of the same names, float32 (N, T): advantages standardised over the valid rows, value targets.
+
+    Args:
+        columns: `rewards`, `terminated`, `truncated`, `valid` of a `Rollout` (N, T).
+        values: V (N, T + 1) of its observations.
+    """
+    advantages = generalised_advantages(
+        columns["rewards"], values, columns["terminated"], columns["truncated"], gamma, gae_lambda
+    )
+    chosen = advantages[columns["valid"]]
+    return {
+        Postprocessing.ADVANTAGES: (advantages - chosen.mean()) / max(SMALLEST_DEVIATION, float(chosen.std())),
+        Postprocessing.VALUE_TARGETS: advantages + values[:, :-1],
+    }
 
 
 class BatchedPPOConfig(BatchedConfig, PPOConfig):
