@@ -15,7 +15,7 @@ from torch import nn
 
 from agents.config import NetworkConfig
 from agents.critics import CriticEnsemble
-from agents.exploration import scale_after, to_uniform
+from agents.exploration import ornstein_uhlenbeck, scale_after, to_uniform
 from agents.heads import ActionHead, action_head
 from agents.modules import BatchedModule, Exploration
 from agents.networks import PolicyBody
@@ -25,7 +25,8 @@ class DDPGModule(BatchedModule, InferenceOnlyAPI, TargetNetworkAPI):
     """A tanh policy, one or two critics, and their targets. Actions are in units of half the range, in [-1, 1].
 
     `model_config` holds `network` (`NetworkConfig`), `twin_critics`, and the exploration: `warmup_rows` of uniform
-    actions, then `noise` falling to `noise_final` over the first `noise_rows` sampled rows.
+    actions, then noise of `noise_kind` (gaussian, or ou with `noise_reversion`) whose standard deviation falls from
+    `noise` to `noise_final` over the first `noise_rows` sampled rows.
     """
 
     head: ActionHead
@@ -58,15 +59,24 @@ class DDPGModule(BatchedModule, InferenceOnlyAPI, TargetNetworkAPI):
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         return {Columns.ACTIONS: self.pi(self.features(batch))}
 
-    def draw_noise(self, rng: np.random.Generator, shape: tuple[int, ...], sampled: int) -> NDArray[np.float32]:
-        """Noise for `explore` (*shape, K): uniform actions during warm-up, then Gaussian with a falling scale."""
-        settings = self.model_config
-        noise = self.head.noise(rng, shape)
+    @property
+    def noise_state_size(self) -> int:
+        return self.head.num_actions if self.model_config["noise_kind"] == "ou" else 0
+
+    def draw_noise(
+        self, rng: np.random.Generator, shape: tuple[int, ...], sampled: int, state: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Noise for `explore` (*shape, K) after `sampled` rows and `state` (N, `noise_state_size`), and the state after
+        it: evenly spread actions during warm-up, then noise of a falling scale, both with the memory of its kind."""
+        settings, size = self.model_config, (*shape, self.head.num_actions)
+        if self.noise_state_size:
+            noise, state = ornstein_uhlenbeck(rng, size, settings["noise_reversion"], state)
+        else:
+            noise = rng.standard_normal(size, dtype=np.float32)
         if sampled < settings["warmup_rows"]:
-            return to_uniform(noise)
-        return noise * np.float32(
-            scale_after(sampled, settings["noise_rows"], settings["noise"], settings["noise_final"])
-        )
+            return to_uniform(noise), state
+        scale = scale_after(sampled, settings["noise_rows"], settings["noise"], settings["noise_final"])
+        return noise * np.float32(scale), state
 
     def explore(
         self,

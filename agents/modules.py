@@ -55,6 +55,11 @@ class BatchedModule(TorchRLModule):
         """Numbers of memory per lane."""
         return self.perception.state_size
 
+    @property
+    def noise_state_size(self) -> int:
+        """Numbers per lane that exploration noise carries from one fragment to the next."""
+        return 0
+
     def features(self, batch: dict[str, Any]) -> torch.Tensor:
         """What the trunks read, (N, F): of observations (N, D) with their memory (N, S); or, where the batch has
         `starts`, of whole lanes (L, T, D) from their first memory (L, S), of which `places` (N,) picks some rows."""
@@ -72,8 +77,8 @@ class BatchedModule(TorchRLModule):
 class PPOModule(BatchedModule, InferenceOnlyAPI, ValueFunctionAPI):
     """Policy and value networks over one perception (normaliser and encoder), with separate trunks or a shared one.
 
-    `model_config` holds `network` (`NetworkConfig`), `account_columns` (how many of the last observation columns are the
-    account's, which encoders do not read), `log_std` (initial, for boxes), and how an untrained policy trades when
+    `model_config` holds `network` (`NetworkConfig`), `account_columns` (how many of the last observation columns are
+    the account's, which encoders do not read), `log_std` (initial, for boxes), and how an untrained policy trades when
     `side_column` names the observation that tells the held side: `flat_bias` is added to the logit of flat, `hold_bias`
     to that of the side held (for boxes `hold_mean` × side is the first mean). Without them a random policy flips its
     position every bar, pays fees for it, and learns to stay out before it has ever held a position that pays.
@@ -130,9 +135,11 @@ class PPOModule(BatchedModule, InferenceOnlyAPI, ValueFunctionAPI):
             return torch.cat([outputs, self.log_std.expand_as(outputs)], -1)
         return outputs if masks is None else self.head.masked(outputs, masks)
 
-    def draw_noise(self, rng: np.random.Generator, shape: tuple[int, ...], sampled: int) -> NDArray[np.float32]:
-        """Noise for `explore`, drawn for a whole fragment at once: (*shape, noise size)."""
-        return self.head.noise(rng, shape)
+    def draw_noise(
+        self, rng: np.random.Generator, shape: tuple[int, ...], sampled: int, state: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Noise for `explore`, drawn for a whole fragment at once: (*shape, noise size). It has no memory."""
+        return self.head.noise(rng, shape), state
 
     def explore(
         self,

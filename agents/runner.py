@@ -77,6 +77,7 @@ class _Lanes:
     observations: NDArray[np.float32]
     starts: NDArray[np.bool_]
     memory: NDArray[np.float32]
+    noise: NDArray[np.float32]
     ended: NDArray[np.bool_]
     returns: NDArray[np.float64]
     lengths: NDArray[np.int64]
@@ -141,7 +142,8 @@ class BatchedEnvRunner(RunnerDeviceMixin, SingleAgentEnvRunner):
         lanes, module, env = self._start(), self.module, self.env
         remembers, masked = module.state_size > 0, module.mask_actions
         sampled, device = self.num_env_steps_sampled_lifetime, self._device
-        noise = torch.from_numpy(module.draw_noise(self._rng, (steps, self.num_envs), sampled)).to(device)
+        drawn, lanes.noise = module.draw_noise(self._rng, (steps, self.num_envs), sampled, lanes.noise)
+        noise = torch.from_numpy(drawn).to(device)
         out = _empty_rollout(self.num_envs, steps, env.single_observation_space.shape, module.head, masked=masked)
         out.memory, out.starts[:, 0] = lanes.memory, lanes.starts
         memory = torch.from_numpy(lanes.memory).to(device)
@@ -188,6 +190,7 @@ class BatchedEnvRunner(RunnerDeviceMixin, SingleAgentEnvRunner):
                 observations=np.ascontiguousarray(observations, np.float32),
                 starts=np.ones(self.num_envs, np.bool_),
                 memory=np.zeros((self.num_envs, self.module.state_size), np.float32),
+                noise=np.zeros((self.num_envs, self.module.noise_state_size), np.float32),
                 ended=np.zeros(self.num_envs, np.bool_),
                 returns=np.zeros(self.num_envs, np.float64),
                 lengths=np.zeros(self.num_envs, np.int64),

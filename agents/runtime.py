@@ -199,6 +199,8 @@ def _ddpg(agent: AgentConfig, side_column: int | None, account_columns: int) -> 
             "hold_mean": ddpg.hold_mean,
             "twin_critics": ddpg.twin_critics,
             "warmup_rows": ddpg.warmup_rows,
+            "noise_kind": ddpg.noise_kind,
+            "noise_reversion": ddpg.noise_reversion,
             "noise": ddpg.noise,
             "noise_final": ddpg.noise_final,
             "noise_rows": int(ddpg.noise_decay * agent.iterations * agent.rows_per_iteration),

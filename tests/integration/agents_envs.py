@@ -131,5 +131,11 @@ def make_pendulum(config: dict[str, Any]) -> VectorEnv:
     return Pendulum(config["num_envs"], config.get("episode", 200))
 
 
+def make_gymnasium_pendulum(config: dict[str, Any]) -> VectorEnv:
+    """Gymnasium's own Pendulum-v1, lane by lane: NEXT_STEP, episodes of 200 steps cut short (truncated)."""
+    options = {"autoreset_mode": AutoresetMode.NEXT_STEP}
+    return gym.make_vec("Pendulum-v1", config["num_envs"], vectorization_mode="sync", vector_kwargs=options)
+
+
 def make_aim(config: dict[str, Any]) -> VectorEnv:
     return Aim(config["num_envs"], config["actions"], config.get("episode", 20))
