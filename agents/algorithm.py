@@ -49,6 +49,7 @@ class BatchedConfig(AlgorithmConfig):
         self.sampling_device = "cpu"
         self.precision: AgentPrecision = "float32"
         self.max_grad_norm = 0.5
+        self.policy_after_rows = 0  # sampled rows before which only critics learn
         self.reset_options: dict[str, Any] | None = None  # handed to the environment's first reset
 
     def devices(self, *, learner: str, runner: str, precision: AgentPrecision = "float32") -> BatchedConfig:

@@ -154,6 +154,8 @@ def rllib_config(
     config.reporting(min_time_s_per_iteration=0, min_sample_timesteps_per_iteration=0)
     config.debugging(seed=agent.seed, log_level="ERROR", log_sys_usage=False)
     config.training(gamma=agent.gamma)
+    if agent.cloning.source != "none":
+        config.policy_after_rows = agent.cloning.critic_rows
     return config
 
 
@@ -190,6 +192,8 @@ def _ppo(agent: AgentConfig, side_column: int | None, account_columns: int) -> B
 
 def _ddpg(agent: AgentConfig, side_column: int | None, account_columns: int) -> DDPGConfig:
     ddpg = agent.ddpg
+    # Demonstrations fill the replay: nothing random is to be sampled before learning.
+    warmup_rows = 0 if agent.cloning.source != "none" else ddpg.warmup_rows
     config = DDPGConfig()
     config.rl_module(
         model_config={
@@ -198,7 +202,7 @@ def _ddpg(agent: AgentConfig, side_column: int | None, account_columns: int) -> 
             "account_columns": account_columns,
             "hold_mean": ddpg.hold_mean,
             "twin_critics": ddpg.twin_critics,
-            "warmup_rows": ddpg.warmup_rows,
+            "warmup_rows": warmup_rows,
             "noise_kind": ddpg.noise_kind,
             "noise_reversion": ddpg.noise_reversion,
             "noise": ddpg.noise,
@@ -221,7 +225,7 @@ def _ddpg(agent: AgentConfig, side_column: int | None, account_columns: int) -> 
         policy_delay=ddpg.policy_delay,
         target_noise=ddpg.target_noise,
         target_noise_clip=ddpg.target_noise_clip,
-        warmup_rows=ddpg.warmup_rows,
+        warmup_rows=warmup_rows,
         max_grad_norm=ddpg.max_grad_norm,
     )
     return config

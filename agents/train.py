@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from agents import checkpoints
+from agents.cloning import Demonstrations
 from agents.config import AgentConfig
 from agents.market_store import open_markets, ship_markets
 from agents.monitor import Monitor
@@ -34,6 +35,7 @@ def train(
     validation: Market | Sequence[Market] = (),
     resume: bool = False,
     progress: Progress | None = None,
+    demonstrations: Callable[[Sequence[Market]], Demonstrations] | None = None,
 ) -> TrainResult:
     """Train a policy and keep its best checkpoint.
 
@@ -49,6 +51,8 @@ def train(
         validation: markets of later days, never trained on; backtested every `config.validate_every` iterations.
         resume: go on from the newest whole checkpoint in `run_dir` (from the start if there is none).
         progress: called with each iteration's record.
+        demonstrations: called with the markets to train on (never the validation) when a run begins whose
+            `config.cloning` asks for demonstrations; `evaluation.demonstrations.demonstrator` makes it.
 
     Raises:
         InputError: settings that cannot work together, a folder that holds another run, markets without a long enough
@@ -61,6 +65,8 @@ def train(
     sources = [market] if isinstance(market, Market | str | Path) else list(market)
     if not sources:
         raise InputError("no market to train on", where="train", remedy="give at least one")
+    if config.cloning.source != "none" and demonstrations is None:
+        raise InputError("cloning without demonstrations", where="train", remedy="pass a demonstrator")
     markets = [source if isinstance(source, Market) else Market.load(source) for source in sources]
     record_identity(run_dir, env_config, config, markets, resume=resume)
     columns = observation_columns(markets[0])
@@ -79,12 +85,15 @@ def train(
     with torch_threads(config.torch_threads):
         algorithm = setting.build_algo()
         try:
-            if resume and any(root.glob(f"{checkpoints.PREFIX}*")):
+            begun = resume and any(root.glob(f"{checkpoints.PREFIX}*"))
+            if begun:
                 algorithm.restore_from_path(str(checkpoints.newest_whole(root) / checkpoints.RLLIB))
             later = [validation] if isinstance(validation, Market) else list(validation)
             run = Run(algorithm, columns, env_config, config, run_dir, markets, later)
             with checkpoints.stops_when_full(run_dir):
-                return train_on(run, Monitor(run_dir, algorithm.iteration), progress)
+                shown = None if begun or config.cloning.source == "none" else demonstrations
+                monitor = Monitor(run_dir, algorithm.iteration if begun else -1)
+                return train_on(run, monitor, progress, shown and shown(markets))
         finally:
             algorithm.stop()
 

@@ -14,6 +14,7 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from agents import checkpoints
 from agents.action_figures import ActionFigures
 from agents.algorithm import BatchedAlgorithm
+from agents.cloning import Demonstrations, clone
 from agents.config import AgentConfig, EarlyStop
 from agents.equity_picture import equity_picture
 from agents.figure_names import SCORE
@@ -76,11 +77,12 @@ class Run:
             observation_columns=self.columns,
             market=asdict(self.env_config),
             iteration=self.algorithm.iteration,
+            shortable=all(market.instrument.shortable for market in self.training),
             seen={"trained": _spans(self.training), "selected": _spans(self.validation)},
             **space_fields(space),
         )
         weights = self.algorithm.learner_group.get_weights([DEFAULT_MODULE_ID])[DEFAULT_MODULE_ID]
-        return TorchPolicy(spec, {name: value for name, value in weights.items() if name.startswith("pi.")})
+        return TorchPolicy(spec, weights)
 
     def save(self) -> Path:
         """Write a checkpoint, and remove those that need not be kept."""
@@ -94,11 +96,16 @@ class Run:
         self.policy().save(folder)
 
 
-def train_on(run: Run, monitor: Monitor, progress: Progress | None = None) -> TrainResult:
-    """Iterate to the end, from wherever the run stands. Closes the monitor; interrupted, writes a checkpoint."""
+def train_on(
+    run: Run, monitor: Monitor, progress: Progress | None = None, demonstrations: Demonstrations | None = None
+) -> TrainResult:
+    """Iterate to the end, from wherever the run stands; a run that begins clones the demonstrations first, if there are
+    any. Closes the monitor; interrupted, writes a checkpoint."""
     algorithm, config = run.algorithm, run.config
     whole = True  # the state is that after an iteration, not one within
     try:
+        if demonstrations is not None:
+            _begin_from(demonstrations, run, monitor)
         _remember_best(run.root, monitor.history)
         last = run.save()
         while algorithm.iteration < config.iterations and not stalled(monitor.history, config.early_stop):
@@ -150,6 +157,17 @@ def judge(run: Run, monitor: Monitor) -> Record:
     if every and sum(SCORE in record for record in monitor.history) % every == 0:
         monitor.add_picture("validation/equity", equity_picture(validation), run.algorithm.iteration)
     return finite(validation.figures)
+
+
+def _begin_from(demonstrations: Demonstrations, run: Run, monitor: Monitor) -> None:
+    """Clone, and keep what came of it as iteration 0: training has to beat it."""
+    record: Record = {"iteration": 0.0, **clone(run.algorithm, demonstrations, run.config.cloning)}
+    if run.validation:
+        record |= judge(run, monitor)
+    monitor.add(record)
+    path = run.save()
+    if SCORE in record:
+        checkpoints.mark_best(run.root, path, record[SCORE])
 
 
 def _iterate(run: Run, monitor: Monitor) -> Record:

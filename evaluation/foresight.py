@@ -176,3 +176,38 @@ def _best_trades(
         count += 1
         b = line // 2
     return equity[bars], entry[:count], stop[:count], side[:count]
+
+
+def foreseen_sides(market: Market, config: MarketConfig) -> NDArray[np.int8]:
+    """The best side to want at each close for an account that holds nothing, is long, or is short: int8 (T, 3).
+
+    Where `perfect_foresight` gives one path from the first bar to the last, this says what is best from anywhere, so
+    that a policy can learn from states the best path never enters: whoever already holds saves the cost of entering. By
+    dynamic programming backwards over logs of equity at full size and the same costs; brackets, time-outs and impact
+    are left out. Rows that cannot be traded want nothing.
+    """
+    opens = np.ascontiguousarray(market.prices[:, 0])
+    moves = np.log(np.append(opens[1:], market.prices[-1, 3]) / opens)
+    costs = market.instrument.taker_fee_bps * 1e-4 + half_spreads(market, config)
+    return _best_sides(moves, costs, market.tradable, market.instrument.shortable)
+
+
+@njit(cache=True)
+def _best_sides(moves: Floats, costs: Floats, tradable: NDArray[np.bool_], short: bool) -> NDArray[np.int8]:
+    """`moves` (T,) from each bar's open to the next one's; `costs` (T,) of a change by one side at a bar's open."""
+    rows = len(moves)
+    sides = np.array([0, 1, -1], dtype=np.int8)
+    wanted = np.zeros((rows, 3), np.int8)
+    value = -costs[rows - 1] * np.abs(sides)  # of holding each side after the last bar's close
+    for t in range(rows - 2, -1, -1):
+        before = np.empty(3)
+        for held in range(3):
+            best, choice = -costs[t + 1] * abs(sides[held]) + value[0], 0
+            for k in range(1, 3 if short else 2):
+                if tradable[t]:
+                    gain = sides[k] * moves[t + 1] + value[k] - costs[t + 1] * abs(sides[k] - sides[held])
+                    if gain > best:
+                        best, choice = gain, k
+            before[held], wanted[t, held] = best, sides[choice]
+        value = before
+    return wanted
