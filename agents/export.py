@@ -12,16 +12,18 @@ import torch
 from numpy.typing import NDArray
 
 from agents.checkpoints import checkpoint_of
-from agents.policy import OnnxPolicy, TorchPolicy
+from agents.policy import ACTIONS, MEMORY, NEXT_MEMORY, OBSERVATIONS, OUTPUTS, OnnxPolicy, TorchPolicy
 from data_pipeline.files import atomic_path
 
 TOLERANCE = 1e-5
 OPSET = 18
+MEMORY_STEPS = 20  # rows one after another in the check of a policy with memory
 logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)  # it misses torchvision aloud
 
 
 def export_policy_onnx(checkpoint: str | Path, path: str | Path) -> Path:
-    """Write the policy of a checkpoint as ONNX: `observations` float32 (N, D) -> `actions`, `outputs`.
+    """Write the policy of a checkpoint as ONNX: `observations` float32 (N, D) -> `actions`, `outputs`; with memory also
+    `memory` float32 (N, S) -> `next_memory`.
 
     Before the file gets its name, onnxruntime runs it beside torch on random observations of several batch sizes: the
     discrete actions must be equal, continuous ones and raw outputs within 1e-5 (of their size, where that exceeds one).
@@ -41,16 +43,18 @@ def export_policy_onnx(checkpoint: str | Path, path: str | Path) -> Path:
 
     path = Path(path)
     policy = TorchPolicy.load(checkpoint_of(Path(checkpoint)))
-    columns = len(policy.spec.observation_columns)
-    rows = torch.zeros(2, columns)
+    sizes = (len(policy.spec.observation_columns), policy.state_size)
+    inputs = [OBSERVATIONS, MEMORY][: 2 if policy.state_size else 1]
+    given = tuple(torch.zeros(2, size) for _, size in zip(inputs, sizes, strict=False))
+    rows = torch.export.Dim("rows")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns about its own internals
         program = torch.onnx.export(
             policy.network,
-            (rows,),
-            input_names=["observations"],
-            output_names=["actions", "outputs"],
-            dynamic_shapes=({0: torch.export.Dim("rows")},),
+            given,
+            input_names=inputs,
+            output_names=[ACTIONS, OUTPUTS, NEXT_MEMORY][: 1 + len(given)],
+            dynamic_shapes=tuple({0: rows} for _ in given),
             opset_version=OPSET,
             dynamo=True,
             verbose=False,
@@ -66,16 +70,23 @@ def export_policy_onnx(checkpoint: str | Path, path: str | Path) -> Path:
 
 
 def check_parity(policy: TorchPolicy, path: Path) -> None:
-    """Run both on the same random observations; ArithmeticError names the first disagreement."""
+    """Run both on the same random observations, one after another where there is a memory; ArithmeticError names the
+    first disagreement."""
     session = OnnxPolicy(path)._session
     rng = np.random.default_rng(0)
     for count in (1, 7, 256):
-        rows = rng.standard_normal((count, len(policy.spec.observation_columns)), dtype=np.float32) * 3.0
-        with torch.inference_mode():
-            actions, outputs = (each.numpy() for each in policy.network(torch.from_numpy(rows)))
-        found_actions, found_outputs = session.run(["actions", "outputs"], {"observations": rows})
-        compare("outputs", outputs, found_outputs, TOLERANCE)
-        compare("actions", actions, found_actions, TOLERANCE if actions.dtype == np.float32 else 0.0)
+        memory = np.zeros((count, policy.state_size), np.float32)
+        for _ in range(MEMORY_STEPS if policy.state_size else 1):
+            rows = rng.standard_normal((count, len(policy.spec.observation_columns)), dtype=np.float32) * 3.0
+            given = {OBSERVATIONS: rows, MEMORY: memory} if policy.state_size else {OBSERVATIONS: rows}
+            with torch.inference_mode():
+                wanted = [each.numpy() for each in policy.network(*map(torch.from_numpy, given.values()))]
+            found = session.run([ACTIONS, OUTPUTS, NEXT_MEMORY][: len(wanted)], given)
+            compare(OUTPUTS, wanted[1], found[1], TOLERANCE)
+            compare(ACTIONS, wanted[0], found[0], TOLERANCE if wanted[0].dtype == np.float32 else 0.0)
+            if policy.state_size:
+                compare(MEMORY, wanted[2], found[2], TOLERANCE)
+                memory = wanted[2]
 
 
 def compare(name: str, wanted: NDArray[np.generic], found: NDArray[np.generic], tolerance: float) -> None:

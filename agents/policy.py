@@ -15,14 +15,19 @@ from agents.checkpoints import POLICY_JSON, POLICY_WEIGHTS, checkpoint_of
 from agents.policy_spec import PolicySpec
 from data_pipeline.errors import InputError
 
+OBSERVATIONS, MEMORY, ACTIONS, OUTPUTS, NEXT_MEMORY = "observations", "memory", "actions", "outputs", "next_memory"
+"""Inputs and outputs of an ONNX policy."""
+
 
 class TrainedPolicy(Protocol):
-    """A deterministic policy: the likeliest (or mean) action for each observation."""
+    """A deterministic policy: the likeliest (or mean) action for each observation (see `envs.policy`)."""
 
     spec: PolicySpec
+    state_size: int
+    """Numbers of memory per lane; 0 without memory."""
 
     def act(self, observations: NDArray[np.float32]) -> NDArray[np.generic]:
-        """Actions in the environment's space, one row per observation row.
+        """Actions of a policy without memory, in the environment's space, one row per observation row.
 
         Args:
             observations: float32 (N, D), columns as in `spec.observation_columns`.
@@ -31,7 +36,16 @@ class TrainedPolicy(Protocol):
             int64 (N,) for discrete, int64 (N, K) for multi-discrete, float32 (N, K) for continuous actions.
 
         Raises:
-            InputError: the observations have another number of columns.
+            InputError: the observations have another number of columns, or the policy has a memory.
+        """
+
+    def respond(
+        self, observations: NDArray[np.float32], memory: NDArray[np.float32]
+    ) -> tuple[NDArray[np.generic], NDArray[np.float32]]:
+        """Actions as `act` gives them, given memory float32 (N, S), and the memory after these observations.
+
+        Raises:
+            InputError: observations or memory have another shape.
         """
 
 
@@ -56,7 +70,7 @@ class TorchPolicy:
 
     Args:
         spec: what it is.
-        weights: arrays of the trained network by name ("pi.0.weight", ...).
+        weights: arrays of the trained module by name; those that its policy does not need are left out.
         device: where it computes.
     """
 
@@ -65,10 +79,11 @@ class TorchPolicy:
         from supervised.devices import resolve_device
 
         self.spec = spec
-        self._weights = dict(weights)
         self._device = resolve_device(device)
         self.network = PolicyNetwork(spec)
         self.network.load_weights(weights)
+        self._weights = {name: weights[name] for name in self.network.state_dict()}
+        self.state_size = self.network.state_size
         self.network.to(self._device).eval()
 
     @classmethod
@@ -94,12 +109,19 @@ class TorchPolicy:
 
     def act(self, observations: NDArray[np.float32]) -> NDArray[np.generic]:
         """See `TrainedPolicy.act`."""
+        return self.respond(observations, _no_memory(self, observations))[0]
+
+    def respond(
+        self, observations: NDArray[np.float32], memory: NDArray[np.float32]
+    ) -> tuple[NDArray[np.generic], NDArray[np.float32]]:
+        """See `TrainedPolicy.respond`."""
         import torch
 
-        _check(observations, self.spec)
+        _check(observations, memory, self)
+        given = (observations, memory) if self.state_size else (observations,)
         with torch.inference_mode():
-            rows = torch.from_numpy(np.ascontiguousarray(observations, np.float32)).to(self._device)
-            return self.network(rows)[0].cpu().numpy()
+            answer = self.network(*(torch.from_numpy(np.array(each, np.float32)).to(self._device) for each in given))
+        return answer[0].cpu().numpy(), answer[2].cpu().numpy() if self.state_size else memory
 
 
 class OnnxPolicy:
@@ -116,6 +138,8 @@ class OnnxPolicy:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
             metadata = self._session.get_modelmeta().custom_metadata_map
             self.spec = PolicySpec.from_dict(json.loads(metadata["policy"]), str(path))
+            sizes = {each.name: each.shape[1] for each in self._session.get_inputs()}
+            self.state_size = int(sizes.get(MEMORY, 0))
         except InputError:
             raise
         except Exception as error:  # onnxruntime raises its own unrelated types for a file that is no model
@@ -123,9 +147,19 @@ class OnnxPolicy:
 
     def act(self, observations: NDArray[np.float32]) -> NDArray[np.generic]:
         """See `TrainedPolicy.act`."""
-        _check(observations, self.spec)
+        return self.respond(observations, _no_memory(self, observations))[0]
+
+    def respond(
+        self, observations: NDArray[np.float32], memory: NDArray[np.float32]
+    ) -> tuple[NDArray[np.generic], NDArray[np.float32]]:
+        """See `TrainedPolicy.respond`."""
+        _check(observations, memory, self)
         rows = np.ascontiguousarray(observations, np.float32)
-        return self._session.run(["actions"], {"observations": rows})[0]
+        if not self.state_size:
+            return self._session.run([ACTIONS], {OBSERVATIONS: rows})[0], memory
+        given = {OBSERVATIONS: rows, MEMORY: np.ascontiguousarray(memory, np.float32)}
+        actions, memory = self._session.run([ACTIONS, NEXT_MEMORY], given)
+        return actions, memory
 
 
 def read_spec(checkpoint: Path) -> PolicySpec:
@@ -141,7 +175,19 @@ def read_spec(checkpoint: Path) -> PolicySpec:
         raise InputError(f"no policy here ({error})", where=where, remedy="give a checkpoint folder") from error
 
 
-def _check(observations: NDArray[np.float32], spec: PolicySpec) -> None:
+def _no_memory(policy: TrainedPolicy, observations: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The memory (N, 0) of a policy without one; InputError for a policy that has one."""
+    if policy.state_size:
+        raise InputError(
+            "the policy has a memory", where="policy", remedy="call respond, or let envs.policy.Seat keep its memory"
+        )
+    return np.empty((len(observations), 0), np.float32)
+
+
+def _check(observations: NDArray[np.float32], memory: NDArray[np.float32], policy: TrainedPolicy) -> None:
+    spec, shape = policy.spec, (len(observations), policy.state_size)
+    if memory.shape != shape:
+        raise InputError(f"memory has shape {memory.shape}, not {shape}", where="policy", remedy="begin with zeros")
     wanted = len(spec.observation_columns)
     if observations.ndim != 2 or observations.shape[1] != wanted:
         raise InputError(

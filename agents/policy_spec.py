@@ -38,6 +38,8 @@ class PolicySpec:
     """Settings of the market it was trained in (`MarketConfig` as a dict)."""
     iteration: int
     """Training iterations behind these weights."""
+    shortable: bool = True
+    """Whether every market it was trained on can be sold short."""
     seen: dict[str, list[tuple[str, int, int]]] = field(default_factory=dict)
     """Days that make no evidence for it: (symbol, first, last open time in ms) of the markets it was "trained" on and
     of those it was "selected" by. Empty: it is not known."""
@@ -68,13 +70,13 @@ class PolicySpec:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], where: str) -> PolicySpec:
-        """The spec stored in `where`; fields of newer versions are ignored.
+        """The spec stored in `where`; fields of newer versions are ignored, the last two may be absent.
 
         Raises:
             InputError: a field is missing.
         """
         names = [each.name for each in fields(cls)]
-        missing = [name for name in names if name not in values and name != "seen"]
+        missing = [name for name in names if name not in values and name not in ("seen", "shortable")]
         if missing:
             raise InputError(f"policy field {missing[0]!r} is missing", where=where, remedy="save the policy again")
         known: dict[str, Any] = {name: values[name] for name in names if name in values}

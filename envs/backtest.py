@@ -14,7 +14,7 @@ from envs.config import MarketConfig
 from envs.kernel import open_lanes
 from envs.market import Market
 from envs.observation import observation_columns
-from envs.policy import Policy
+from envs.policy import Policy, Seat
 from envs.trades import TradeLog
 
 
@@ -91,17 +91,26 @@ class Backtest:
         if self.capitals.ndim != 1 or not np.all((self.capitals > 0) & np.isfinite(self.capitals)):
             raise InputError(f"capitals {capitals} are not positive numbers", where="backtest")
 
-    def run(self, policy: Policy) -> BacktestResult:
-        """Ask `policy` at every close what to hold, on the observations that an env's lane would show it."""
+    def run(self, policy: Policy, record: np.ndarray | None = None) -> BacktestResult:
+        """Ask `policy` at every close what to hold, on the observations that an env's lane would show it. It begins
+        with no memory, at the first row and after every gap.
+
+        `record`: float64 (T, L, 5), takes the order rows that the policy's actions mean; its last row stays as it is.
+        """
         batch, log, equity, position = self._begin()
         decoder = ActionDecoder(self.config)
         count = len(self.capitals)
+        seat, stops = Seat(policy, count), self.market.segment_stop
         orders = np.zeros((count, ORDER_WIDTH))
         observations = np.empty((count, len(observation_columns(self.market))), dtype=np.float32)
         batch.step(orders, observations)
         for row in range(1, len(self.market)):
+            if row > 1 and stops[row - 1] != stops[row - 2]:
+                seat.begin()
             # A copy: a policy may keep what it was shown.
-            decoder.decode(decoder.as_batch(policy.act(observations.copy()), count), orders)
+            decoder.decode(decoder.as_batch(seat.act(observations.copy()), count), orders)
+            if record is not None:
+                record[row - 1] = orders
             batch.step(orders, observations)
             equity[row] = batch.state.money(lanes.EQUITY)
             position[row] = batch.state.money(lanes.QTY)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.actions import ORDER_WIDTH, ActionDecoder
+from envs.actions import ORDER_WIDTH
 from envs.backtest import Backtest, BacktestResult
 from envs.config import MarketConfig
 from envs.market import Market
@@ -41,24 +41,10 @@ def recorded_backtest(
     market: Market, config: MarketConfig, policy: Policy, capital: float | None = None
 ) -> tuple[BacktestResult, Floats]:
     """Backtest `policy` in one lane; also returns the order rows it gave, float64 (T, 5)."""
-    recorder = _Recorder(policy, config, len(market))
-    result = Backtest(market, config, None if capital is None else (capital,)).run(recorder)
-    return result, recorder.orders
-
-
-class _Recorder:
-    """Passes a policy's actions on and keeps what they mean as orders."""
-
-    def __init__(self, policy: Policy, config: MarketConfig, rows: int) -> None:
-        self.orders = np.full((rows, ORDER_WIDTH), np.inf)
-        self.orders[:, 0] = 0.0
-        self._policy, self._decoder, self._row = policy, ActionDecoder(config), 0
-
-    def act(self, observations: NDArray[np.float32]) -> np.ndarray:
-        actions = self._policy.act(observations)
-        self._decoder.decode(self._decoder.as_batch(actions, 1), self.orders[self._row : self._row + 1])
-        self._row += 1
-        return actions
+    orders = np.full((len(market), 1, ORDER_WIDTH), np.inf)
+    orders[..., 0] = 0.0
+    result = Backtest(market, config, None if capital is None else (capital,)).run(policy, orders)
+    return result, orders[:, 0]
 
 
 def run_baselines(

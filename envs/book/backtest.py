@@ -91,9 +91,9 @@ class BookBacktest(Backtest):
         """Raises InputError as `Backtest` and `BookBatch` do."""
         super().__init__(market, config, capitals)
 
-    def run(self, policy: Policy) -> BookResult:
+    def run(self, policy: Policy, record: np.ndarray | None = None) -> BookResult:
         """As `Backtest.run`."""
-        return cast(BookResult, super().run(policy))
+        return cast(BookResult, super().run(policy, record))
 
     def replay(self, orders: np.ndarray) -> BookResult:
         """As `Backtest.replay`."""
