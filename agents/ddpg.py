@@ -16,7 +16,7 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
 
 from agents.algorithm import BatchedAlgorithm, BatchedConfig
-from agents.config import DDPGSettings, NetworkConfig
+from agents.config import DDPGSettings
 from agents.ddpg_module import DDPGModule
 from agents.exploration import scale_after
 from agents.learner import GuardedLearner, to_device
@@ -61,11 +61,9 @@ class DDPGLearner(GuardedLearner):
 
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
         net = self._net
-        learned_by_critics = [*net.critics.parameters(), *net.perception.parameters()]
-        for name, parameters, rate in (
-            ("policy", list(net.pi.parameters()), self.config.actor_lr),
-            ("critics", learned_by_critics, self.config.critic_lr),
-        ):
+        for name, part in (("policy", net.pi), ("critics", net.critics)):
+            parameters = list(part.parameters())
+            rate = self.config.actor_lr if name == "policy" else self.config.critic_lr
             self.register_optimizer(
                 module_id=module_id,
                 optimizer_name=name,
@@ -195,7 +193,6 @@ class DDPG(BatchedAlgorithm):
                 where="agents",
                 remedy="raise it, or lower lanes or fragment",
             )
-        network = NetworkConfig(**self.config.model_config["network"])
         self.replay = ReplayRing(
             steps,
             lanes,
@@ -204,8 +201,6 @@ class DDPG(BatchedAlgorithm):
             gamma=self.config.gamma,
             n_step=self.config.n_step,
             priority_exponent=self.config.priority_exponent,
-            window=network.window if network.encoder == "window" else 1,
-            market=observations.shape[0] - self.config.model_config["account_columns"],
         )
 
     def training_step(self) -> None:
