@@ -292,9 +292,9 @@ class AgentConfig:
             value = getattr(self, name)
             _require(value >= 0, f"{name}={value}", "choose 0 or more")
         _require(
-            self.algorithm != "ddpg" or self.network.encoder == "mlp",
+            self.algorithm != "ddpg" or self.network.encoder in ("mlp", "window"),
             f"network.encoder={self.network.encoder!r} with ddpg",
-            "use mlp, or ppo",
+            "use mlp or window, or ppo",
         )
         _require(
             self.algorithm != "ddpg" or not self.network.mask_actions,

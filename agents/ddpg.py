@@ -16,7 +16,7 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
 
 from agents.algorithm import BatchedAlgorithm, BatchedConfig
-from agents.config import DDPGSettings
+from agents.config import DDPGSettings, NetworkConfig
 from agents.ddpg_module import DDPGModule
 from agents.exploration import scale_after
 from agents.learner import GuardedLearner, to_device
@@ -40,11 +40,11 @@ class DDPGLearner(GuardedLearner):
     td_errors: NDArray[np.float32]
 
     figure_names = ("critic_loss", "policy_value", "q_mean")
+    observed = Columns.OBS
 
     def build(self) -> None:
         super().build()
         self._critic_steps = 0
-        self._policy_moves = True
         self._errors: list[torch.Tensor] = []
         pairs = self._net.get_target_network_pairs()
         self._sources = [parameter for live, _ in pairs for parameter in live.parameters()]
@@ -61,9 +61,11 @@ class DDPGLearner(GuardedLearner):
 
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
         net = self._net
-        for name, part in (("policy", net.pi), ("critics", net.critics)):
-            parameters = list(part.parameters())
-            rate = self.config.actor_lr if name == "policy" else self.config.critic_lr
+        learned_by_critics = [*net.critics.parameters(), *net.perception.parameters()]
+        for name, parameters, rate in (
+            ("policy", list(net.pi.parameters()), self.config.actor_lr),
+            ("critics", learned_by_critics, self.config.critic_lr),
+        ):
             self.register_optimizer(
                 module_id=module_id,
                 optimizer_name=name,
@@ -71,11 +73,6 @@ class DDPGLearner(GuardedLearner):
                 params=parameters,
                 lr_or_lr_schedule=rate,
             )
-
-    def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
-        """Decide whether the policy moves in this update, or is left to a critic that still has to learn."""
-        super().before_gradient_based_update(timesteps=timesteps)
-        self._policy_moves = timesteps[NUM_ENV_STEPS_SAMPLED_LIFETIME] > self.config.policy_after_rows
 
     def minibatches(self, columns: dict[str, NDArray[Any]]) -> Iterator[dict[str, torch.Tensor]]:
         """Cut the rows into gradient steps and draw the noise of the target actions."""
@@ -108,7 +105,7 @@ class DDPGLearner(GuardedLearner):
         self.note(critic_loss, policy_value, target_q.mean())
         self._critic_steps += 1
         # Between policy steps the policy has no gradient, and its optimizer leaves it alone.
-        return critic_loss - policy_value if self._policy_due and self._policy_moves else critic_loss
+        return critic_loss - policy_value if self._policy_due else critic_loss
 
     @property
     def _policy_due(self) -> bool:
@@ -193,6 +190,7 @@ class DDPG(BatchedAlgorithm):
                 where="agents",
                 remedy="raise it, or lower lanes or fragment",
             )
+        network = NetworkConfig(**self.config.model_config["network"])
         self.replay = ReplayRing(
             steps,
             lanes,
@@ -201,6 +199,8 @@ class DDPG(BatchedAlgorithm):
             gamma=self.config.gamma,
             n_step=self.config.n_step,
             priority_exponent=self.config.priority_exponent,
+            window=network.window if network.encoder == "window" else 1,
+            market=observations.shape[0] - self.config.model_config["account_columns"],
         )
 
     def training_step(self) -> None:

@@ -17,8 +17,10 @@ from agents.config import NetworkConfig
 from agents.critics import CriticEnsemble
 from agents.exploration import ornstein_uhlenbeck, scale_after, to_uniform
 from agents.heads import ActionHead, action_head
-from agents.modules import BatchedModule, Exploration
+from agents.modules import MEMORY, BatchedModule, Exploration
 from agents.networks import PolicyBody
+
+NEXT_MEMORY = "new_memory"  # column of a batch: memory before the next observation
 
 
 class DDPGModule(BatchedModule, InferenceOnlyAPI, TargetNetworkAPI):
@@ -98,10 +100,12 @@ class DDPGModule(BatchedModule, InferenceOnlyAPI, TargetNetworkAPI):
         """Q (critics, N) of the stored actions, and Q (N,) of the policy's own actions from the first critic.
 
         The second sees the critic's weights as constants, so one backward pass of (critic loss - policy value) gives
-        each network its own gradient and nothing else.
+        each network its own gradient and nothing else. An encoder learns from the critics alone (as in DrQ-v2, Yarats
+        et al. 2021).
         """
         features, actions = self.features(batch), batch[Columns.ACTIONS]
         stored = torch.cat([features, actions], -1)
+        features = features.detach()
         own = torch.cat([features, self.pi(features)], -1)
         return {
             "q": self.critics(stored),
@@ -111,6 +115,9 @@ class DDPGModule(BatchedModule, InferenceOnlyAPI, TargetNetworkAPI):
     @torch.no_grad()
     def forward_target(self, batch: dict[str, Any]) -> torch.Tensor:
         """Smallest target Q (N,) at the next observation, for the target policy's action plus `target_noise`."""
-        features = self.features({Columns.OBS: batch[Columns.NEXT_OBS]})
+        following = {Columns.OBS: batch[Columns.NEXT_OBS]}
+        if NEXT_MEMORY in batch:
+            following[MEMORY] = batch[NEXT_MEMORY]
+        features = self.features(following)
         actions = (self.target_pi(features) + batch["target_noise"]).clamp(-1.0, 1.0)
         return self.target_critics(torch.cat([features, actions], -1)).amin(0)

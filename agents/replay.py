@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from agents.ring_walks import walk_back, walk_returns
 from agents.runner import Rollout
 from agents.sum_tree import empty_tree, find_leaves, rebuild, set_leaves
 from data_pipeline.errors import InputError
@@ -36,6 +36,8 @@ class ReplayRing:
         gamma: discount per step.
         n_step: rewards summed before the return is continued by a value.
         priority_exponent: 0 draws uniformly.
+        window: observations that a network sees, the current one included; 1 for networks without memory.
+        market: columns of an observation, the first ones, that it sees of the earlier ones.
     """
 
     def __init__(
@@ -49,9 +51,12 @@ class ReplayRing:
         gamma: float,
         n_step: int = 1,
         priority_exponent: float = 0.0,
+        window: int = 1,
+        market: int = 0,
     ) -> None:
         self.steps, self.lanes = steps, lanes
         self.gamma, self.n_step, self.priority_exponent = gamma, n_step, priority_exponent
+        self.window, self.market = window, market
         self.observations = np.zeros((steps, lanes, observation_size), np.float32)
         self.actions = np.zeros((steps, lanes, action_size), np.float32)
         self.rewards = np.zeros((steps, lanes), np.float32)
@@ -115,7 +120,8 @@ class ReplayRing:
         Returns:
             obs, new_obs float32 (count, D), actions float32 (count, K), rewards (discounted sum of up to `n_step`),
             discounts (factor of the value of new_obs, zero after a terminal step), weights float32 (count,), where
-            count = batches * size. The arrays are used again by the next call.
+            count = batches * size; with a window also memory and new_memory float32 (count, (window - 1) (market + 1)),
+            as `agents.encoders.Window` keeps it. The arrays are used again by the next call.
 
         Raises:
             InputError: no row can be learned from.
@@ -155,11 +161,18 @@ class ReplayRing:
             ("actions", actions, self._drawn),
         ):
             np.take(source, places, axis=0, out=batch[name], mode="clip")  # "raise" would copy once more
+        if self.window > 1:
+            for name, places in (("memory", self._drawn), ("new_memory", self._following)):
+                past = batch[name].reshape(count, self.window - 1, self.market + 1)
+                walk_back(observations, self.valid.reshape(-1), places, self.lanes, past)
         return dict(batch)
 
     def _empty_batch(self, count: int) -> dict[str, NDArray[np.float32]]:
         observation = (count, self.observations.shape[-1])
         shapes = {"obs": observation, "new_obs": observation, "actions": (count, self.actions.shape[-1])}
+        if self.window > 1:
+            memory = (count, (self.window - 1) * (self.market + 1))
+            shapes |= {"memory": memory, "new_memory": memory}
         batch = {name: np.empty(shape, np.float32) for name, shape in shapes.items()}
         return batch | {name: np.ones(count, np.float32) for name in ("rewards", "discounts", "weights")}
 
@@ -214,37 +227,3 @@ def ring_steps(
         row = 4 * (observation_size + action_size + 1) + 2 + tree
         steps = min(steps, megabytes * MEBIBYTE // (row * lanes))
     return steps
-
-
-@njit(cache=True)
-def walk_returns(
-    rewards: NDArray[np.float32],
-    terminated: NDArray[np.bool_],
-    valid: NDArray[np.bool_],
-    drawn: NDArray[np.int64],
-    lanes: int,
-    n_step: int,
-    gamma: float,
-    following: NDArray[np.int64],
-    returns: NDArray[np.float32],
-    discounts: NDArray[np.float32],
-) -> None:
-    """Walk up to `n_step` steps from each drawn row of a flat ring (row * lanes + lane); fill the last three arrays.
-
-    A return sums the discounted rewards on the way. The walk ends early after a terminal step (nothing follows, the
-    discount is zero) and before a row that is not valid; `following` is the row whose value continues the return.
-    """
-    size = len(rewards)
-    for place in range(len(drawn)):
-        here, total, discount = drawn[place], 0.0, 1.0
-        for _ in range(n_step):
-            total += discount * rewards[here]
-            discount *= gamma
-            if terminated[here]:
-                discount = 0.0
-            here += lanes
-            if here >= size:
-                here -= size
-            if discount == 0.0 or not valid[here]:
-                break
-        following[place], returns[place], discounts[place] = here, total, discount

@@ -125,6 +125,42 @@ def test_holds_the_newest_transitions_and_nothing_else(
             ring.sample(1, 1)
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.integers(1, 6), min_size=1, max_size=12),
+    st.integers(8, 14),
+    st.sampled_from([2, 4, 8]),
+    st.integers(0, 2**32 - 1),
+)
+def test_memory_is_what_the_episode_has_shown_so_far(lengths: list[int], steps: int, window: int, seed: int) -> None:
+    """Against each lane's plain list of observations; the ring knows those that it still holds."""
+    parts = fragments(lengths, seed)
+    ring = ReplayRing(steps, LANES, 1, 1, seed=0, gamma=GAMMA, n_step=2, window=window, market=1)
+    for part in parts:
+        ring.add(part)
+    if not ring.valid.any():
+        return
+    before: dict[float, list[float]] = {}  # observation -> those before it in its episode, newest first
+    for lane in range(LANES):
+        shown = np.concatenate(
+            [part.observations[lane, :-1, 0] for part in parts] + [parts[-1].observations[lane, -1:, 0]]
+        )
+        valid = np.concatenate([part.valid[lane] for part in parts])
+        for t in range(max(0, len(shown) - steps), len(shown)):
+            past: list[float] = []
+            for u in range(t - 1, max(-1, len(shown) - steps - 1), -1):
+                if not valid[u]:
+                    break
+                past.append(float(shown[u]))
+            before[float(shown[t])] = past
+    batch = ring.sample(10, 20)
+    for seen, memory in (("obs", "memory"), ("new_obs", "new_memory")):
+        for key, row in zip(batch[seen][:, 0], batch[memory].reshape(-1, window - 1, 2), strict=True):
+            past = before[float(key)][: window - 1]
+            assert row[::-1][: len(past), 0].tolist() == past
+            np.testing.assert_array_equal(row[::-1, 1], np.arange(window - 1) < len(past))
+
+
 @pytest.mark.parametrize("n_step", [1, 3])
 def test_a_restart_of_a_lane_strikes_out_the_row_it_orphans(n_step: int) -> None:
     first, second = fragments([4], 1)[0], fragments([4], 2)[0]
