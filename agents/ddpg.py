@@ -41,6 +41,7 @@ class DDPGLearner(GuardedLearner):
 
     figure_names = ("critic_loss", "policy_value", "q_mean")
     observed = Columns.OBS
+    observed = Columns.OBS
 
     def build(self) -> None:
         super().build()

@@ -21,6 +21,7 @@ from ray.rllib.utils.metrics import NUM_ENV_STEPS_TRAINED, NUM_ENV_STEPS_TRAINED
 
 from agents.dense import Dense
 from agents.devices import LearnerDeviceMixin
+from agents.normaliser import moment_sums
 from agents.peers import average_gradients, follow_first, mean, peers_of
 from supervised.devices import load_ipex
 from supervised.precision import MixedPrecision
@@ -39,6 +40,7 @@ class GuardedLearner(LearnerDeviceMixin, TorchLearner):
     """
 
     figure_names: tuple[str, ...] = ()
+    observed = "observations"  # the column of a batch that the normaliser learns from
 
     def build(self) -> None:
         load_ipex(self._device)
@@ -81,16 +83,27 @@ class GuardedLearner(LearnerDeviceMixin, TorchLearner):
         self._weights_seq_no += 1
         before = self._snapshot()
         self._figures = []
-        for minibatch in self.minibatches(training_data.batch.policy_batches[DEFAULT_MODULE_ID]):
+        columns = training_data.batch.policy_batches[DEFAULT_MODULE_ID]
+        for minibatch in self.minibatches(columns):
             self.gradient_step(minibatch)
         # The one wait for the device. Of all learners, so that all undo the update or none does.
         figures = mean(torch.stack(self._figures).mean(0), self._peers).cpu().numpy()
         if not np.isfinite(figures).all():
             self._restore(before)
             self._skipped += 1
+        else:
+            self._move_normaliser(columns[self.observed])
         self._log(figures, training_data.batch.env_steps())
         self.after_gradient_based_update(timesteps=timesteps)
         return self.metrics.reduce()
+
+    def _move_normaliser(self, observations: NDArray[np.float32]) -> None:
+        """Count the observations of all learners into the running moments, after the steps that were taken with the old
+        ones: within an update a probability ratio compares two policies that see alike."""
+        perception = self._net.perception
+        if perception.normaliser is not None:
+            sums = moment_sums(observations, perception.market)
+            perception.normaliser.take_in(self._peers.total(sums))
 
     def gradient_step(self, minibatch: dict[str, torch.Tensor]) -> None:
         """One step of every optimizer."""
