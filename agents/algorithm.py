@@ -34,7 +34,7 @@ from agents.runner import BatchedEnvRunner, Rollout
 LANES = "lanes"
 LOST_RUNNERS = "lost_runners"
 EPISODES = "episodes"
-RESTART_SECONDS = 120.0
+RESTART_SECONDS = 300.0
 """How long training waits for a runner when all of them died."""
 
 
@@ -129,13 +129,13 @@ class BatchedAlgorithm(Algorithm):
         """Index, fragment and metrics of every runner that answers. If none does, wait for the first to come back."""
         group, deadline = self.env_runner_group, time.monotonic() + RESTART_SECONDS
         while True:
-            healthy = group.num_healthy_remote_env_runners()
+            healthy = set(group.healthy_env_runner_ids())
             results: list[tuple[int, Rollout, Any]] = group.foreach_env_runner(
                 lambda runner: (runner.worker_index, runner.sample(), runner.get_metrics()),
                 local_env_runner=group.num_remote_env_runners() == 0,
                 timeout_seconds=self.config.sample_timeout_s,
             )
-            self.lost_runners += max(0, healthy - group.num_healthy_remote_env_runners())
+            self.lost_runners += len(healthy - set(group.healthy_env_runner_ids()))
             if results:
                 return results
             if time.monotonic() > deadline:

@@ -24,11 +24,14 @@ class MixedPrecision:
 
     @classmethod
     def choose(cls, wanted: Precision, device: torch.device) -> MixedPrecision:
-        """float16 needs an accelerator (InputError elsewhere); "auto" is bfloat16 where the device is made for it."""
+        """float16 needs an accelerator, and both need a device that torch can autocast on (InputError elsewhere); "auto"
+        is bfloat16 where the device is made for it."""
         if wanted == "auto":
             wanted = "bfloat16" if _fast_bfloat16(device) else "float32"
         if wanted == "float16" and device.type == "cpu":
             raise InputError("float16 is not for the CPU", where="precision", remedy="use bfloat16, float32 or auto")
+        if wanted != "float32" and not torch.amp.is_autocast_available(device.type):
+            raise InputError(f"torch has no {wanted} for {device}", where="precision", remedy="use float32 or auto")
         return cls(device, {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}[wanted])
 
     def region(self) -> AbstractContextManager[object]:
