@@ -15,17 +15,14 @@ import agents_stand_in as stand_in
 import numpy as np
 import torch
 from agents_market import DAY, signal_market
-from test_agents_learning import SMALL, algorithm, equal, weights
+from test_agents_learning import EVERYTHING, SMALL, algorithm, equal, weights
 from test_agents_train import CONFIG, MARKET
 
 import agents.ppo
-from agents.config import AgentConfig, DDPGSettings, PPOSettings
+from agents.config import AgentConfig, PPOSettings
 from agents.policy import load_policy
 from agents.train import train
 
-TD3 = DDPGSettings(
-    batch=32, updates=8, replay_rows=2000, warmup_rows=400, twin_critics=True, policy_delay=2, target_noise=0.2
-)
 CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "ppo discrete": ("ppo", "aim", {"actions": "discrete"}),
     "ppo multi_discrete": ("ppo", "aim", {"actions": "multi_discrete"}),
@@ -36,7 +33,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
 
 def settings(kind: str, device: str, runner: str = "same") -> AgentConfig:
     places = {**SMALL, "device": device, "runner_device": runner}
-    return AgentConfig(kind, iterations=4, ppo=PPOSettings(minibatch=64), ddpg=TD3, **places)  # type: ignore[arg-type]
+    return AgentConfig(kind, iterations=4, ppo=PPOSettings(minibatch=64), ddpg=EVERYTHING, **places)  # type: ignore[arg-type]
 
 
 def main(folder: Path) -> dict[str, Any]:
