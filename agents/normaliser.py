@@ -25,7 +25,7 @@ class Normaliser(nn.Module):
         super().__init__()
         self.register_buffer("mean", torch.zeros(columns))
         self.register_buffer("variance", torch.ones(columns))
-        self.register_buffer("count", torch.zeros(()))
+        self.register_buffer("count", torch.zeros(1))  # not a scalar: RLlib hands those out as Python numbers
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """Rows (..., M), scaled."""

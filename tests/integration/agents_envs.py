@@ -122,6 +122,43 @@ class Aim(Lanes):
         return self.seen.astype(np.float32)
 
 
+class Recall(Lanes):
+    """Say at the end of an episode what was shown at its beginning: one of three cues, for one step only.
+
+    Observations are [cue in {-1, 0, 1}, noise, 1 when asked]; the reward is 1 for the right answer in the last step,
+    nothing before: 1/3 an episode for anyone without memory. One of the wrong answers is masked, in turns.
+    """
+
+    state_names = ("age", "ended", "cue", "noise")
+
+    def __init__(self, num_envs: int, episode: int = 6) -> None:
+        super().__init__(num_envs, gym.spaces.Box(-4.0, 4.0, (3,), np.float32), gym.spaces.Discrete(3), episode)
+        self.cue, self.noise = np.zeros(num_envs, np.int64), np.zeros(num_envs)
+        self.forbidden = 0  # masked actions that were taken
+
+    def step(self, actions: np.ndarray) -> STEP:
+        self.forbidden += int((~self.action_masks()[np.arange(self.num_envs), actions]).sum())
+        asked = self.age == self.episode - 1
+        return self.advance(np.where(asked & (actions == self.cue), 1.0, 0.0))
+
+    def begin(self, which: np.ndarray) -> None:
+        self.cue[which] = self.np_random.integers(3, size=int(which.sum()))
+
+    def observe(self) -> np.ndarray:
+        self.noise = self.np_random.uniform(-1.0, 1.0, self.num_envs)
+        shown = np.where(self.age == 0, self.cue - 1, 0)
+        return np.stack([shown, self.noise, self.age == self.episode - 1], 1).astype(np.float32)
+
+    def action_masks(self) -> np.ndarray:
+        masks = np.ones((self.num_envs, 3), np.bool_)
+        masks[np.arange(self.num_envs), (self.cue + 1 + self.age % 2) % 3] = False
+        return masks
+
+
+def make_recall(config: dict[str, Any]) -> VectorEnv:
+    return Recall(config["num_envs"], config.get("episode", 6))
+
+
 def make_cartpole(config: dict[str, Any]) -> VectorEnv:
     """Gymnasium's own vector CartPole: NEXT_STEP, Discrete(2)."""
     return CartPoleVectorEnv(num_envs=config["num_envs"], max_episode_steps=200)

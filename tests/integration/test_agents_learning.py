@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from agents_envs import Pendulum, make_aim, make_cartpole, make_gymnasium_pendulum, make_pendulum
+from agents_envs import Pendulum, make_aim, make_cartpole, make_gymnasium_pendulum, make_pendulum, make_recall
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from agents.algorithm import BatchedAlgorithm
@@ -26,6 +26,7 @@ ENVS = {
     "pendulum": make_pendulum,
     "gymnasium_pendulum": make_gymnasium_pendulum,
     "aim": make_aim,
+    "recall": make_recall,
 }
 SMALL: dict[str, Any] = {"lanes": 8, "fragment": 25, "network": NetworkConfig(hidden=(16, 16)), "device": "cpu"}
 WINDOW = NetworkConfig(hidden=(16, 16), encoder="window", encoder_width=8, window=4)
