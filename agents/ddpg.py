@@ -123,6 +123,10 @@ class DDPGLearner(GuardedLearner):
     def set_state(self, state: dict[str, Any]) -> None:
         super().set_state(state)
         self._critic_steps = state.get("steps", self._critic_steps)
+        # The optimizers' state brings the rates it was saved with; a run that took it over may have others.
+        for name, rate in (("policy", self.config.actor_lr), ("critics", self.config.critic_lr)):
+            for group in self.get_optimizer(DEFAULT_MODULE_ID, name).param_groups:
+                group["lr"] = rate
 
 
 class DDPGConfig(BatchedConfig):
