@@ -44,12 +44,14 @@ class ActionFigures:
         }
 
     def histograms(self) -> dict[str, Histogram]:
-        """`actions/target` (side × size) of all decisions, and where the policy chooses them, the brackets of those
-        that would open a position: `actions/take_profit_bps`, `actions/stop_loss_bps`."""
+        """What the policy chooses beside sides: `actions/target` (side × size) of all decisions, and the brackets of
+        those that would open a position, `actions/take_profit_bps`, `actions/stop_loss_bps`. Empty for discrete
+        actions, which `shares` tell in full."""
         config, target = self._config, self.orders[:, 0]
         continuous = config.action_mode == "continuous"
-        edges = np.linspace(-1.0, 1.0, BINS + 1) if continuous else np.array([-1.5, -0.5, 0.5, 1.5])
-        found: dict[str, Histogram] = {"actions/target": (target, edges)}
+        found: dict[str, Histogram] = {}
+        if continuous:
+            found["actions/target"] = (target, np.linspace(-1.0, 1.0, BINS + 1))
         opening = (target != 0.0) & (np.sign(target) != self.held)
         if config.action_mode != "discrete" and opening.any():
             for column, name in ((1, "take_profit"), (2, "stop_loss")):
@@ -59,8 +61,9 @@ class ActionFigures:
 
 
 def _edges(grid: NDArray[np.float64], continuous: bool) -> NDArray[np.float64]:
-    """Bins across the grid's range, or one around each of its values."""
+    """Bins across the grid's range, or a narrow one around each of its values: TensorBoard spreads a bin's count evenly
+    over its width, which for wide ones shows choices that do not exist."""
     if continuous and grid[-1] > grid[0]:
         return np.linspace(grid[0], grid[-1], BINS + 1)
-    middles = (grid[1:] + grid[:-1]) / 2.0
-    return np.concatenate([[grid[0] - 1.0], middles, [grid[-1] + 1.0]])
+    reach = 0.1 * float(np.min(np.diff(grid), initial=10.0))
+    return np.stack([grid - reach, grid + reach], 1).ravel()

@@ -55,7 +55,7 @@ VALIDATION = {
     "sharpe_high": "validation/sharpe plus 1.96 standard errors.",
 }
 OTHER = {
-    "rows": "Environment steps so far.",
+    "progress/rows": "Environment steps so far.",
     "scale/runners": "Runners that this iteration's experience came from.",
     "scale/lost_runners": "How often a runner died, since training began. A run with any cannot be repeated bit for "
     "bit.",
@@ -92,7 +92,8 @@ def layout() -> dict[str, Any]:
     costs = ("fees", "spread_cost", "impact_cost", "funding")
     return {
         "Profit": {
-            "Net log return: training episodes, validation days": lines("episode/return_log", SCORE),
+            "Net log return of the validation days": lines(SCORE),
+            "Net log return of a training episode": lines("episode/return_log"),
             "Sharpe a year on validation days, with 95 % interval": [
                 "Margin",
                 ["validation/sharpe", "validation/sharpe_low", "validation/sharpe_high"],

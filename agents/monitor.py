@@ -104,7 +104,7 @@ class Monitor:
         step = int(record["iteration"])
         for name, value in record.items():
             if name != "iteration":
-                self._scalar(name, value, step)
+                self._scalar(name if "/" in name else f"progress/{name}", value, step)
 
     def _scalar(self, name: str, value: float, step: int) -> None:
         """Send a number; the first of its name brings its description, which torch's own `add_scalar` cannot."""
