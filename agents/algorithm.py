@@ -65,12 +65,12 @@ class BatchedConfig(AlgorithmConfig):
             return super().build_learner_group(**kwargs)
 
 
-class BatchedAlgorithm(Algorithm):
-    """Mixin in front of an RLlib algorithm; gives `collect` and `learn` to its `training_step`.
+class WatchedAlgorithm(Algorithm):
+    """Mixin in front of an RLlib algorithm: what a run wants to know of each iteration.
 
     Attributes:
         last_episodes: figures of the episodes that ended in the last iteration, one array per figure (may be empty).
-        last_rollout: what the last iteration sampled; None before the first.
+        last_rollout: what the last iteration sampled; None before the first, and where RLlib's own runners sample.
         last_seconds: wall time of the last iteration's `sample` and `learn` (RLlib's own timers are smoothed).
         last_rows: transitions the last iteration sampled and learned from, by the same names.
         lost_runners: how many times a runner died and was replaced, or is waited for, since training began. The lanes
@@ -98,6 +98,10 @@ class BatchedAlgorithm(Algorithm):
         else:
             self._scratch = tempfile.TemporaryDirectory(prefix="scalping-")
             self._logdir = self._scratch.name
+
+
+class BatchedAlgorithm(WatchedAlgorithm):
+    """Gives `collect` and `learn` to an algorithm's `training_step`."""
 
     def collect(self, *, fixed_lanes: bool = False) -> Rollout:
         """One fragment from every runner that is alive, side by side in the order of the runners.

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from data_pipeline.errors import InputError
 
 AlgorithmName = Literal["ppo", "ddpg"]
+Engine = Literal["batched", "rllib"]
 PresetName = Literal["ppo", "ddpg", "td3"]
 NoiseKind = Literal["gaussian", "ou"]
 DemonstrationSource = Literal["none", "rule", "foresight"]
@@ -239,6 +240,9 @@ class AgentConfig:
 
     algorithm: AlgorithmName = "ppo"
     """ppo takes any action mode, ddpg continuous actions only."""
+    engine: Engine = "batched"
+    """batched: our runner and learner; rllib: RLlib's own, for reference: ppo on the CPU with one learner and plain
+    networks, no cloning; resumed runs begin new episodes."""
     iterations: int = 150
     """Rounds of sampling one fragment and learning from it."""
     lanes: int = 256
@@ -280,6 +284,7 @@ class AgentConfig:
 
     def __post_init__(self) -> None:
         _require(self.algorithm in ("ppo", "ddpg"), f"algorithm={self.algorithm!r}", "use ppo or ddpg")
+        self._require_what_rllib_can()
         _require(0.0 <= self.gamma < 1.0, f"gamma={self.gamma}", "choose it in [0, 1)")
         for holder, prefix, names in (
             (self, "", ("iterations", "lanes", "fragment", "checkpoint_every", "checkpoints_kept")),
@@ -318,6 +323,20 @@ class AgentConfig:
             f"ddpg.replay_rows={self.ddpg.replay_rows} holds less than one fragment of {lanes} lanes",
             "raise ddpg.replay_rows, or lower lanes or fragment",
         )
+
+    def _require_what_rllib_can(self) -> None:
+        _require(self.engine in ("batched", "rllib"), f"engine={self.engine!r}", "use batched or rllib")
+        remedy = "use the batched engine"
+        for holds, what in (
+            (self.algorithm == "ppo", f"algorithm={self.algorithm!r}"),
+            (self.network.encoder == "mlp", f"network.encoder={self.network.encoder!r}"),
+            (not self.network.normalise, "network.normalise"),
+            (not self.network.mask_actions, "network.mask_actions"),
+            (self.cloning.source == "none", f"cloning.source={self.cloning.source!r}"),
+            (self.scale.learners == 0, f"scale.learners={self.scale.learners}"),
+            (self.scale.precision in ("float32", "auto"), f"scale.precision={self.scale.precision!r}"),
+        ):
+            _require(self.engine == "batched" or holds, f"{what} with engine='rllib'", remedy)
 
     @property
     def rows_per_iteration(self) -> int:

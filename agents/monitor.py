@@ -18,7 +18,7 @@ from tensorboard.plugins.scalar.metadata import create_summary_metadata
 from torch.utils.tensorboard import SummaryWriter
 
 from agents.action_figures import Histogram
-from agents.algorithm import BatchedAlgorithm
+from agents.algorithm import WatchedAlgorithm
 from agents.figure_names import DESCRIPTIONS, layout
 from data_pipeline.files import atomic_path
 from envs.sharpe import MS_PER_YEAR, sharpe_standard_error
@@ -29,7 +29,7 @@ Record = dict[str, float]
 
 
 def iteration_record(
-    algorithm: BatchedAlgorithm, result: Mapping[str, Any], seconds: float, interval_ms: int
+    algorithm: WatchedAlgorithm, result: Mapping[str, Any], seconds: float, interval_ms: int
 ) -> Record:
     """Figures of the iteration that just ended; `agents.figure_names` says what each of them means.
 

@@ -16,6 +16,7 @@ from agents.algorithm import BatchedConfig
 from agents.config import AgentConfig
 from agents.ddpg import DDPGConfig
 from agents.devices import learner_place, reserved
+from agents.plain_rllib import PlainPPOConfig
 from agents.ppo import BatchedPPOConfig
 from data_pipeline.errors import InputError
 from supervised.devices import device_count, resolve_device
@@ -113,7 +114,7 @@ def rllib_config(
     side_column: int | None = None,
     account_columns: int = 0,
     reset_options: dict[str, Any] | None = None,
-) -> BatchedConfig:
+) -> BatchedConfig | PlainPPOConfig:
     """The RLlib configuration of a run; `build_algo()` on it makes the Algorithm.
 
     Args:
@@ -133,7 +134,8 @@ def rllib_config(
     translate = _ppo if agent.algorithm == "ppo" else _ddpg
     config = translate(agent, side_column, account_columns)
     config.devices(learner=learner, runner=runner, precision=agent.scale.precision)
-    config.reset_options = reset_options
+    if isinstance(config, BatchedConfig):
+        config.reset_options = reset_options
     config.environment(env, env_config=env_config)
     config.env_runners(
         num_env_runners=agent.num_env_runners,
@@ -154,14 +156,14 @@ def rllib_config(
     config.reporting(min_time_s_per_iteration=0, min_sample_timesteps_per_iteration=0)
     config.debugging(seed=agent.seed, log_level="ERROR", log_sys_usage=False)
     config.training(gamma=agent.gamma)
-    if agent.cloning.source != "none":
+    if isinstance(config, BatchedConfig) and agent.cloning.source != "none":
         config.policy_after_rows = agent.cloning.critic_rows
     return config
 
 
-def _ppo(agent: AgentConfig, side_column: int | None, account_columns: int) -> BatchedPPOConfig:
+def _ppo(agent: AgentConfig, side_column: int | None, account_columns: int) -> BatchedPPOConfig | PlainPPOConfig:
     ppo, rows, shares = agent.ppo, agent.rows_per_iteration, max(1, agent.scale.learners)
-    config = BatchedPPOConfig()
+    config = BatchedPPOConfig() if agent.engine == "batched" else PlainPPOConfig()
     config.rl_module(
         model_config={
             "network": asdict(agent.network),
@@ -186,7 +188,10 @@ def _ppo(agent: AgentConfig, side_column: int | None, account_columns: int) -> B
         entropy=(ppo.entropy, ppo.entropy_final),
         rows=agent.iterations * rows,
     )
-    config.max_grad_norm = ppo.max_grad_norm
+    if isinstance(config, BatchedPPOConfig):
+        config.max_grad_norm = ppo.max_grad_norm
+    else:
+        config.grad_clip = ppo.max_grad_norm
     return config
 
 

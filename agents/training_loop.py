@@ -13,7 +13,7 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 
 from agents import checkpoints
 from agents.action_figures import ActionFigures
-from agents.algorithm import BatchedAlgorithm
+from agents.algorithm import WatchedAlgorithm
 from agents.cloning import Demonstrations, clone
 from agents.config import AgentConfig, EarlyStop
 from agents.equity_picture import equity_picture
@@ -54,7 +54,7 @@ class TrainResult:
 class Run:
     """A run in progress."""
 
-    algorithm: BatchedAlgorithm
+    algorithm: WatchedAlgorithm
     columns: tuple[str, ...]
     """Of the observations."""
     env_config: MarketConfig
@@ -196,7 +196,7 @@ def _remember_best(root: Path, history: Sequence[Record]) -> None:
             checkpoints.mark_best(root, path, score)
 
 
-def _due(every: int, algorithm: BatchedAlgorithm) -> bool:
+def _due(every: int, algorithm: WatchedAlgorithm) -> bool:
     return every > 0 and algorithm.iteration % every == 0
 
 
