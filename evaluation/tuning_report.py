@@ -25,6 +25,7 @@ from envs.market import Market
 from envs.sharpe import SharpeEstimate, sharpe_estimate
 from evaluation import formats
 from evaluation.account import account_of, combine
+from evaluation.figures import percent_ticks
 from evaluation.page import render_page, safe, write_page
 from evaluation.run_folder import environment, jsonable
 from evaluation.sharpe import deflated_sharpe, expected_maximum_sharpe
@@ -77,7 +78,9 @@ class TuneReport:
         tried, score = formats.counted(len(self.runs), "run"), formats.percent(math.expm1(self.best.score))
         chance = "unknown" if math.isnan(self.deflated_sharpe) else formats.probability(self.deflated_sharpe)
         over = "" if self.complete else "So far: "
-        days, trials = formats.counted(self.sharpe.n, "validation day"), formats.counted(self.trials.trials, "trial")
+        if self.best.best is not None and self.best.best.get("validation/trades") == 0.0:
+            return f"{over}no run made money: the best of {tried} never traded on {days_of(self)}."
+        days, trials = days_of(self), formats.counted(self.trials.trials, "trial")
         return (
             f"{over}the best of {tried} made {score} on {days}; after {trials} the chance that its true Sharpe ratio "
             f"is above 0 is {chance}."
@@ -103,6 +106,11 @@ class TuneReport:
         }
         agent, market = applied(best.settings, self.task.agent, plan.market)
         return settings_json(agent, market) | jsonable(about)
+
+
+def days_of(report: TuneReport) -> str:
+    """How many days the scores are of, in words."""
+    return formats.counted(report.sharpe.n, "validation day")
 
 
 def report_of(
@@ -156,14 +164,15 @@ def write_tune_report(report: TuneReport) -> Path:
 
 def tune_table(report: TuneReport, rows: int = 12) -> Table:
     """The best runs for a terminal."""
-    names = [each.name for each in report.task.plan.space]
-    table = Table(title=f"Validation days of {report.subject}", box=SIMPLE_HEAD, pad_edge=False)
-    for name in ("run", "score", "Sharpe/yr", "trades", "iterations", "ended by"):
-        table.add_column(name, justify="left" if name in ("run", "ended by") else "right", no_wrap=name == "run")
-    for name in names:
-        table.add_column(name.rpartition(".")[2].replace("_", " "), justify="right")
+    title = f"Validation days of {report.subject}"
+    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for name in ("score", "Sharpe/yr", "trades", "iterations"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("ended by")
+    table.add_column("settings")
     for run in report.runs[:rows]:
-        table.add_row(*row_of(run), *(value_text(run.settings[name]) for name in names))
+        chosen = (f"{name.rpartition('.')[2]} {value_text(value)}" for name, value in run.settings.items())
+        table.add_row(*row_of(run)[1:], ", ".join(chosen))
     return table
 
 
@@ -192,6 +201,7 @@ def render_tune_report(report: TuneReport) -> str:
     """The page as HTML, self-contained."""
     filters: dict[str, Callable[..., Any]] = {
         "row": row_of,
+        "reach": reach_of,
         "value": value_text,
         "score": lambda v: formats.percent(math.expm1(v)),
     }
@@ -214,6 +224,12 @@ def render_tune_report(report: TuneReport) -> str:
     )
 
 
+def reach_of(sharpe: SharpeEstimate) -> str:
+    """The standard error of an annual Sharpe ratio in words."""
+    known = not math.isnan(sharpe.standard_error)
+    return f"± {formats.plain(sharpe.annual_standard_error, 2)} standard error" if known else "no standard error"
+
+
 def value_range(dimension: Any) -> str:
     """The values of a dimension in words."""
     if dimension.choices:
@@ -231,7 +247,7 @@ def _curves(report: TuneReport) -> Figure:
     label = f"Validation score of {formats.counted(len(scored), 'run')} over {last:.0f} iterations"
     plot = Plot((0.0, last * 1.02), padded([y for _, y in curves], include=0.0), 260, label)
     plot.x_ticks = [(at, f"{at:g}") for at in nice_ticks(0.0, last, 6)]
-    plot.y_ticks = [(at, formats.percent(at, 1)) for at in nice_ticks(*plot.y)]
+    plot.y_ticks = percent_ticks(*plot.y, 5)
     plot.line(np.array(plot.x), np.zeros(2), "flat")
     for k in reversed(range(len(curves))):
         css = "policy" if k == 0 else "random"
