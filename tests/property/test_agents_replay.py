@@ -256,6 +256,11 @@ def test_a_sum_tree_finds_what_a_running_sum_finds(leaves: int) -> None:
         assert np.mean(found[:-1] == wanted[:-1]) > 0.95  # sums in another order round differently at the borders
 
 
+def test_rounding_never_leads_to_an_empty_leaf() -> None:
+    rounded_up = np.array([0.0, 2.0, 1.0, 0.0])  # a root larger than its leaves, 1 and 0
+    assert find_leaves(rounded_up, np.array([0.9])).tolist() == [0]
+
+
 @pytest.mark.parametrize("exponent", [0.0, 0.6])
 def test_state_restores_contents_priorities_and_draws(exponent: float) -> None:
     parts = fragments([5, 5, 5], 3)
