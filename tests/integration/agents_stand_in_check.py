@@ -15,38 +15,42 @@ import agents_stand_in as stand_in
 import numpy as np
 import torch
 from agents_market import DAY, signal_market
-from test_agents_learning import EVERYTHING, SMALL, algorithm, equal, weights
+from test_agents_learning import EVERYTHING, SMALL, WINDOW, algorithm, equal, weights
 from test_agents_train import CONFIG, MARKET
 
 import agents.ppo
-from agents.config import AgentConfig, PPOSettings
+from agents.config import AgentConfig, NetworkConfig, PPOSettings
 from agents.policy import load_policy
 from agents.train import train
 
-CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "ppo discrete": ("ppo", "aim", {"actions": "discrete"}),
-    "ppo multi_discrete": ("ppo", "aim", {"actions": "multi_discrete"}),
-    "ppo box": ("ppo", "pendulum", {"episode": 40}),
-    "ddpg": ("ddpg", "pendulum", {"episode": 40}),
+GRU = NetworkConfig(hidden=(16,), encoder="gru", encoder_width=8, normalise=True)
+LSTM = NetworkConfig(hidden=(16,), encoder="lstm", encoder_width=8, shared_trunk=True)
+CASES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
+    "ppo discrete": ("ppo", "aim", {"actions": "discrete"}, {}),
+    "ppo multi_discrete": ("ppo", "aim", {"actions": "multi_discrete"}, {}),
+    "ppo box": ("ppo", "pendulum", {"episode": 40}, {}),
+    "ppo gru": ("ppo", "aim", {"actions": "discrete", "episode": 5}, {"network": GRU, "fragment": 8}),
+    "ppo lstm": ("ppo", "aim", {"actions": "box", "episode": 5}, {"network": LSTM, "fragment": 8}),
+    "ddpg": ("ddpg", "pendulum", {"episode": 40}, {"network": WINDOW}),
 }
 
 
-def settings(kind: str, device: str, runner: str = "same") -> AgentConfig:
-    places = {**SMALL, "device": device, "runner_device": runner}
-    return AgentConfig(kind, iterations=4, ppo=PPOSettings(minibatch=64), ddpg=EVERYTHING, **places)  # type: ignore[arg-type]
+def settings(kind: str, device: str, runner: str = "same", **changes: Any) -> AgentConfig:
+    places = {**SMALL, "device": device, "runner_device": runner, "ddpg": EVERYTHING, **changes}
+    return AgentConfig(kind, iterations=4, ppo=PPOSettings(minibatch=64), **places)  # type: ignore[arg-type]
 
 
 def main(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"cases": list(CASES)}
     try:
         torch.zeros(2).to(stand_in.NAME) + torch.ones(2)
     except RuntimeError as error:
         found["mix"] = str(error)
 
-    for name, (kind, env, options) in CASES.items():
+    for name, (kind, env, options, changes) in CASES.items():
         ends = []
         for device, runner in (("cpu", "same"), (stand_in.NAME, "same"), (stand_in.NAME, "cpu")):
-            with algorithm(settings(kind, device, runner), env, **options) as built:
+            with algorithm(settings(kind, device, runner, **changes), env, **options) as built:
                 for step in range(4):
                     stand_in.COUNTS.clear()
                     built.train()
@@ -59,7 +63,7 @@ def main(folder: Path) -> dict[str, Any]:
                 moments = {str(entry["exp_avg"].device) for entry in states}
                 ends.append(weights(built))
                 found[f"{name} {device} {runner}"] = [*places, *moments, waits]
-        with algorithm(settings(kind, stand_in.NAME), env, **options) as built:
+        with algorithm(settings(kind, stand_in.NAME, **changes), env, **options) as built:
             built.restore_from_path(str(folder / name))
             built.train()
             built.train()

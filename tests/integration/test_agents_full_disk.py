@@ -32,7 +32,7 @@ def test_a_full_disk_ends_the_run_and_harms_nothing(
             resource.setrlimit(resource.RLIMIT_FSIZE, (size, unlimited[1]))
 
     try:
-        with pytest.raises(InputError, match="no room left .*iteration-000002; free some space, then resume"):
+        with pytest.raises(InputError, match=r"no room left .*iteration-000002; free some space, then resume"):
             run(market, tmp_path, progress=fill_up)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)

@@ -125,3 +125,28 @@ def test_each_learner_of_a_machine_takes_a_device_of_its_own(monkeypatch: pytest
 def test_shares_that_cannot_be_equal_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="for 2 learners; choose a multiple"):
         AgentConfig(**SMALL | {"ppo": PPO, "ddpg": DDPG} | changes, scale=ScaleSettings(learners=2))
+
+
+@pytest.mark.parametrize("name", ["ppo", "ddpg"])
+def test_sixteen_bits_tell_nearly_the_same_losses(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights stay float32; Intel's extension is asked for before the module is made."""
+    asked: list[torch.device] = []
+    monkeypatch.setattr("agents.learner.load_ipex", asked.append)
+    told, kinds = [], []
+    for precision in ("float32", "bfloat16"):
+        scale = ScaleSettings(precision=precision)  # type: ignore[arg-type]
+        config = AgentConfig(name, iterations=3, ppo=PPO, ddpg=DDPG, scale=scale, **SMALL)  # type: ignore[arg-type]
+        with algorithm(config, "pendulum", episode=40) as built:
+            net = built.learner_group._learner._net
+            layer = next(part for part in net.pi.modules() if isinstance(part, torch.nn.Linear))
+            seen: set[torch.dtype] = set()
+            layer.register_forward_hook(lambda _layer, _inputs, output, seen=seen: seen.add(output.dtype))
+            told.append([built.train() for _ in range(3)][-1]["learners"]["default_policy"])
+            kinds.append(seen)
+            assert {value.dtype for value in net.state_dict().values()} == {torch.float32}
+    assert kinds[1] == {torch.bfloat16}
+    assert torch.bfloat16 not in kinds[0]
+    for figure in ("vf_loss", "entropy") if name == "ppo" else ("critic_loss", "policy_value", "q_mean"):
+        assert told[1][figure] == pytest.approx(told[0][figure], rel=0.02), figure
+        assert told[1][figure] != told[0][figure], figure
+    assert asked == [torch.device("cpu")] * 2

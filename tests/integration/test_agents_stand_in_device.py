@@ -22,7 +22,7 @@ def test_training_restoring_and_acting_follow_the_device(tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["mix"] == "add mixes standin and CPU tensors"
-    for name in ("ppo discrete", "ppo multi_discrete", "ppo box", "ddpg"):
+    for name in found["cases"]:
         assert found[name] == [True, True, True], name  # on the device, with the runner on the CPU, after a restore
         assert found[f"{name} cpu same"] == ["cpu", "cpu", "cpu", 0]
         assert found[f"{name} standin same"][:3] == ["standin:0", "standin:0", "standin:0"]
