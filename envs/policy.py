@@ -39,6 +39,11 @@ class Seat:
         self._remembering: RememberingPolicy | None = policy if remembers else None  # type: ignore[assignment]
         self.memory = np.zeros((lanes, self._remembering.state_size if self._remembering else 0), dtype=np.float32)
 
+    @property
+    def remembers(self) -> bool:
+        """Whether the policy has a memory."""
+        return self._remembering is not None
+
     def begin(self) -> None:
         """Forget everything: what comes next has nothing to do with what was seen."""
         self.memory = np.zeros_like(self.memory)

@@ -52,6 +52,8 @@ class Moved:
     observation: NDArray[np.float32] | None
     """(1, D) what a policy sees at the bar's close; None at the first bar, which only gives the next something to
     follow."""
+    earlier: NDArray[np.float32] | None = None
+    """(1, D), at the second bar: what a policy would have seen at the close of the first."""
     fills: tuple[Fill, ...] = ()
     """In the order in which they happened."""
     trades: tuple[dict[str, Any], ...] = ()
@@ -137,16 +139,17 @@ class PaperAccount:
                 costs=TradingCosts(half_spread=self._half_spreads[:2].copy(), impact=self._coefficients.copy()),
             )
         )
-        clock = self._batch.state.clock
+        clock, earlier = self._batch.state.clock, None
         if clock[lanes.PHASE, 0] == lanes.FRESH:
             self._batch.step(order, self._observation)  # the lane now stands at the first bar
+            earlier = self._observation.copy()
         closed = self.count(lanes.TRADES)
         self._batch.step(order, self._observation)
         fills, trades = self._events(closed, times)
         clock[_ROW_NUMBERS, 0] -= 1
         if clock[lanes.RISK_UNTIL, 0] != lanes.NEVER:
             clock[lanes.RISK_UNTIL, 0] -= 1
-        return Moved(self._observation.copy(), fills, trades)
+        return Moved(self._observation.copy(), earlier, fills, trades)
 
     def _see_spread(
         self, open_time_ms: np.ndarray, high: np.ndarray, low: np.ndarray, close: np.ndarray, follows: bool

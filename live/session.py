@@ -18,6 +18,7 @@ from data_pipeline.errors import InputError
 from data_pipeline.files import atomic_path
 from envs import lanes
 from envs.actions import ORDER_WIDTH, ActionDecoder
+from envs.policy import Seat
 from features.config import BarParameters
 from features.stream import FeatureStream
 from live.account import Fill, PaperAccount
@@ -29,7 +30,7 @@ from supervised.observation import observation_rows
 from supervised.online.arrays import json_array, json_value, part, prefixed
 from supervised.online.config import LearningConfig, learning_from_dict
 
-FORMAT = 4
+FORMAT = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,7 @@ class PaperSession:
         )
         self._stream = FeatureStream(run.fold.feature_names, BarParameters(interval_ms=run.interval_ms))
         self.predictor = RollingPredictor(run.fold, run.ensemble, run.interval_ms, learning)
+        self._seat = Seat(run.policy, 1)
         self._decoder = ActionDecoder(run.config)
         self._order = np.zeros((1, ORDER_WIDTH))
 
@@ -134,8 +136,8 @@ class PaperSession:
         """Take in the next closed bar; `killed` says that the kill switch is pulled.
 
         Raises InputError, with the session untouched, for a bar that is not later than the last one or off the time
-        grid, and for prices or sizes that no bar can have. A bar after a gap starts the features afresh; the
-        position, if any, is closed at its open.
+        grid, and for prices or sizes that no bar can have. A bar after a gap starts the features and the policy's
+        memory afresh; the position, if any, is closed at its open.
         """
         if bar.open_time_ms % self.run.interval_ms:
             raise InputError(
@@ -151,6 +153,11 @@ class PaperSession:
         seen = further[None] if self.run.further else None
         row = self.run.scaler.transform(observation_rows(features[None], probabilities[None], seen))[0]
         moved = self.account.step(bar, row, self._order)
+        if moved.earlier is not None and self._seat.remembers:
+            self._seat.act(moved.earlier)
+        gap = last is not None and bar.open_time_ms - last != self.run.interval_ms
+        if gap:
+            self._seat.begin()
         if moved.observation is not None:
             self._decide(moved.observation)
         if killed:
@@ -163,7 +170,7 @@ class PaperSession:
             open_time_ms=bar.open_time_ms,
             close=bar.close,
             ready=not bool(np.isnan(row).any()),
-            gap=last is not None and bar.open_time_ms - last != self.run.interval_ms,
+            gap=gap,
             rehearsal=bar.open_time_ms <= self.run.known_until_ms,
             predictions=self._named(probabilities),
             fills=moved.fills,
@@ -191,7 +198,7 @@ class PaperSession:
         arrays = prefixed("predictor", self.predictor.state()) | prefixed("account", self.account.state())
         arrays["about"] = json_array(about)
         arrays["stream"] = np.frombuffer(self._stream.state_bytes(), dtype=np.uint8)
-        arrays["order"] = self._order
+        arrays["order"], arrays["memory"] = self._order, self._seat.memory
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
 
@@ -226,6 +233,7 @@ class PaperSession:
             session.predictor.restore(part(arrays, "predictor"))
             session.account.restore(part(arrays, "account"))
             session._order[:] = arrays["order"]
+            session._seat.memory[:] = arrays["memory"]
         except InputError:
             raise
         except (OSError, KeyError, ValueError, TypeError, BadZipFile) as error:
@@ -236,7 +244,7 @@ class PaperSession:
 
     def _decide(self, observation: NDArray[np.float32]) -> None:
         """Ask the policy; one that answers with no action of its space is halted, and wants to be flat."""
-        actions = self.run.policy.act(observation)
+        actions = self._seat.act(observation)
         try:
             self._decoder.decode(self._decoder.as_batch(actions, 1), self._order)
         except InputError:
