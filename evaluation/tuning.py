@@ -168,6 +168,7 @@ def _tuner(task: Search, waiting: list[dict[str, Any]], show: Show) -> tune.Tune
             metric="score",
             mode="max",
             perturbation_interval=config.perturb_every,
+            synch=True,  # compared at the same iteration; else who starts first is done before the others have a score
             hyperparam_mutations={
                 each.name: list(range(len(each.choices))) if each.choices else domains[each.name] for each in plan.space
             },

@@ -3,6 +3,7 @@ tried."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +23,7 @@ from data_pipeline.errors import InputError
 from data_pipeline.files import write_json
 from envs.axes import nice_ticks, padded
 from envs.market import Market
+from envs.performance import DAY_MS
 from envs.sharpe import SharpeEstimate, sharpe_estimate
 from evaluation import formats
 from evaluation.account import account_of, combine
@@ -113,14 +115,22 @@ def days_of(report: TuneReport) -> str:
     return formats.counted(report.sharpe.n, "validation day")
 
 
+def count_runs(
+    task: Search, runs: Sequence[TuneRun], validation: Sequence[Market], log: TrialLog, subject: str
+) -> None:
+    """Bring the log of trials up to date with these runs."""
+    plan = task.plan
+    days = len(np.unique(np.concatenate([market.open_time_ms for market in validation]) // DAY_MS))
+    common = settings_json(plan.agent, plan.market) | json.loads((plan.out / "data.json").read_text())
+    log_runs(runs, log, subject, days, common)
+
+
 def report_of(
     task: Search, runs: Sequence[TuneRun], validation: Sequence[Market], log: TrialLog, subject: str, *, complete: bool
 ) -> TuneReport:
     """Bring the log of trials up to date and look at the best run. Raises InputError when no run has a score."""
     plan = task.plan
-    days = len(np.unique(np.concatenate([market.open_time_ms for market in validation]) // 86_400_000))
-    common = settings_json(plan.agent, plan.market) | {"markets": [plan.train, plan.validation]}
-    log_runs(runs, log, subject, days, common)
+    count_runs(task, runs, validation, log, subject)
     ranked = tuple(sorted(runs, key=lambda run: -run.score))
     if not ranked or ranked[0].checkpoint is None:
         errors = sorted({run.ended for run in runs if run.ended.startswith("error")})

@@ -156,25 +156,21 @@ def lineage(runs: Sequence[TuneRun], run: TuneRun) -> list[TuneRun]:
     return found
 
 
-def log_runs(
-    runs: Sequence[TuneRun], log: TrialLog, subject: str, days: int, common: Mapping[str, Any]
-) -> dict[str, str]:
+def log_runs(runs: Sequence[TuneRun], log: TrialLog, subject: str, days: int, common: Mapping[str, Any]) -> None:
     """Bring the log up to date: a line for each run, again when its best score has changed (the last one counts).
 
     A run that was never scored counts without a Sharpe ratio. days: of validation. common: what makes this search's
-    runs other than those of another (settings that were not varied, data). Returns the key of each run, by its name.
+    runs other than those of another (settings that were not varied, data).
     """
     logged = {trial.key: trial for trial in log.read()[0] if trial.subject == subject}
-    keys = {}
     for run in runs:
-        key = keys[run.name] = trial_key(dict(common), run.name)
+        key = trial_key(dict(common), run.name)
         net = math.expm1(run.score) if run.history else 0.0
         about = {"days": "validation", "settings": run.settings, "parent": run.parent}
         trial = Trial(subject, key, run.sharpe_per_day, days, net, about)
         before = logged.get(key)
         if before is None or (before.sharpe, before.net_return) != (trial.sharpe, trial.net_return):
             log.append(trial)
-    return keys
 
 
 @contextmanager

@@ -68,7 +68,7 @@ def main(args: Args) -> int:
     from evaluation.progress import Stages
     from evaluation.trials import TrialLog
     from evaluation.tuning import search, set_up
-    from evaluation.tuning_report import report_of, row_of, tune_table, write_tune_report
+    from evaluation.tuning_report import count_runs, report_of, row_of, tune_table, write_tune_report
     from evaluation.tuning_runs import TuneRun, read_runs
     from evaluation.tuning_space import default_space, parse_space
 
@@ -89,6 +89,7 @@ def main(args: Args) -> int:
         with Stages(console) as stages, stages.stage("Runs", total) as stage:
 
             def show(runs: Sequence[TuneRun]) -> None:
+                count_runs(task, [each for each in runs if each.ended], validation, log, subject)
                 best = max(runs, key=lambda each: each.score)
                 ended = sum(bool(each.ended) for each in runs if each.ended != "settings changed")
                 stage.at(min(ended, total), f"{ended}/{total} ended, {len(runs)} begun, best {row_of(best)[1]}")
