@@ -1,8 +1,9 @@
 """A start from demonstrations: the policy network learns what a demonstrator wanted, before any reinforcement.
 
-What then wrecks a cloned policy is a critic that knows nothing: its first advantages are noise, and PPO scales noise to
-full steps. So after cloning only the critic learns for a while (`CloningSettings.critic_rows`); DDPG's replay begins
-with the demonstrations, among them what was done wrong, from which its critic learns why it was wrong.
+What endangers a cloned policy then is a critic that knows nothing. So only the critic learns at first
+(`CloningSettings.critic_rows`), and DDPG's replay begins with the demonstrations, among them what was done wrong, from
+which its critic learns why it was wrong. The encoder of a network with memory, and a shared trunk, are the critic's as
+much as the policy's, and do move meanwhile.
 """
 
 from __future__ import annotations

@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 
 from agents.config import AgentConfig, agent_preset
@@ -26,6 +25,7 @@ from data_pipeline.quality import quality_report
 from data_pipeline.readers import is_synthetic
 from envs.config import MarketConfig
 from envs.market import Market
+from evaluation.agent_training import progress_text
 from evaluation.config import ExperimentConfig
 from evaluation.dataset import (
     FIRST_TRAIN_FRACTION,
@@ -220,12 +220,7 @@ def train_seed(
     with stages.stage(name, settings.iterations) as stage:
 
         def show(record: dict[str, float]) -> None:
-            figures = [f"{record['speed/rows_per_second']:,.0f} steps/s"]
-            if "episode/return_log" in record:
-                figures.append(f"episode {np.expm1(record['episode/return_log']):+.2%}")
-            if "validation/return_log" in record:
-                figures.append(f"validation {np.expm1(record['validation/return_log']):+.2%}")
-            stage.at(record["iteration"], ", ".join(figures))
+            stage.at(record["iteration"], progress_text(record))
 
         return train(
             [markets[symbol.symbol].slice(0, symbol.split.train) for symbol in symbols],

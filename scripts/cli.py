@@ -18,10 +18,23 @@ from data_pipeline.errors import InputError
 A = TypeVar("A")
 
 
-def run(args_type: type[A], main: Callable[[A], int], doc: str | None) -> int:
-    """Parse the command line into `args_type`, call `main`, and return the process's exit code."""
+def run(
+    args_type: type[A],
+    main: Callable[[A], int],
+    doc: str | None,
+    *,
+    defaults: Callable[[list[str]], A] | None = None,
+) -> int:
+    """Parse the command line into `args_type`, call `main`, and return the process's exit code.
+
+    `defaults` makes the values of options that are not given, from the words of the command line; without it they are
+    those of `args_type`.
+    """
+    name = f"python -m scripts.{Path(sys.argv[0]).stem}"
     try:
-        return main(tyro.cli(args_type, prog=f"python -m scripts.{Path(sys.argv[0]).stem}", description=doc))
+        if defaults is None:
+            return main(tyro.cli(args_type, prog=name, description=doc))
+        return main(tyro.cli(args_type, prog=name, description=doc, default=defaults(sys.argv[1:])))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -14,7 +14,7 @@ from envs.backtest import Backtest
 from envs.columns import HALF_SPREAD
 from envs.config import MarketConfig
 from envs.market import Market
-from evaluation.foresight import perfect_foresight
+from evaluation.foresight import foreseen_sides, perfect_foresight
 from tests.market_tools import PERPETUAL, SPOT, build_market, plain, random_bars, random_market, random_orders
 
 FINE = replace(PERPETUAL, lot_step=1e-9, min_notional=0.0)
@@ -93,3 +93,20 @@ def test_a_market_that_pays_less_than_the_costs_is_left_alone():
     found = perfect_foresight(market, FREE_OF_STOPS)
     assert found.growth == 1.0
     assert found.entry.size == 0
+
+
+@given(st.integers(0, 10_000), st.booleans(), st.sampled_from([0.0, 0.5, 8.0]))
+@settings(max_examples=20, deadline=None)
+def test_what_is_best_from_anywhere_earns_the_bound_from_flat(seed, shorts, half_spread):
+    """Carried out from the first bar on, `foreseen_sides` makes what the bound says, but for logs that make a loss of
+    cost dearer than it is: costs are c in the one and ln(1 + c) in the other."""
+    instrument = FINE if shorts else replace(SPOT, lot_step=1e-9, min_notional=0.0)
+    config = replace(FREE_OF_STOPS, half_spread_bps=half_spread)
+    market = build_market(random_bars(np.random.default_rng(seed), 200), instrument=instrument)
+    wanted = foreseen_sides(market, config)
+    side, orders = 0, np.full((len(market), 1, 5), np.inf)
+    for row, choices in enumerate(wanted):
+        orders[row, 0, 0] = side = int(choices[side])
+    assert shorts or side >= 0
+    reached = np.log(Backtest(market, config, [1e6]).replay(orders).equity[-1, 0] / 1e6)
+    assert reached == pytest.approx(np.log(perfect_foresight(market, config).growth), rel=0.02, abs=1e-3)
