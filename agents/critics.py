@@ -27,28 +27,27 @@ class CriticEnsemble(nn.Module):
     def __init__(self, inputs: int, hidden: Sequence[int], critics: int) -> None:
         super().__init__()
         pairs = list(itertools.pairwise((inputs, *hidden, 1)))
-        self.weights = nn.ParameterList(torch.empty(critics, *pair) for pair in pairs)
-        self.biases = nn.ParameterList(torch.zeros(critics, 1, width) for _, width in pairs)
-        with torch.no_grad():
-            for layer, weight in enumerate(self.weights, start=1):
-                for critic in weight:
-                    nn.init.orthogonal_(critic, QUIET_GAIN if layer == len(pairs) else math.sqrt(2.0))
+        for layer, pair in enumerate(pairs):
+            weight = torch.empty(critics, *pair)
+            for critic in weight:
+                nn.init.orthogonal_(critic, QUIET_GAIN if layer == len(pairs) - 1 else math.sqrt(2.0))
+            self.register_parameter(f"weight_{layer}", nn.Parameter(weight))
+            self.register_parameter(f"bias_{layer}", nn.Parameter(torch.zeros(critics, 1, pair[1])))
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """Q (critics, N) of rows (N, inputs)."""
-        return _forward(rows, list(self.weights), list(self.biases))
+        return _forward(rows, list(self.parameters()))
 
     def first_as_constant(self, rows: torch.Tensor) -> torch.Tensor:
         """Q (N,) of the first critic, with gradients for the rows only: its weights count as constants."""
-        return _forward(
-            rows, [each[:1].detach() for each in self.weights], [each[:1].detach() for each in self.biases]
-        )[0]
+        return _forward(rows, [each[:1].detach() for each in self.parameters()])[0]
 
 
-def _forward(rows: torch.Tensor, weights: Sequence[torch.Tensor], biases: Sequence[torch.Tensor]) -> torch.Tensor:
-    values = rows.expand(len(weights[0]), *rows.shape)
-    for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+def _forward(rows: torch.Tensor, parameters: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Q (C, N) of rows (N, I); the parameters are weight (C, in, out) and bias (C, 1, out) of each layer in turn."""
+    values = rows.expand(len(parameters[0]), *rows.shape)
+    for layer in range(0, len(parameters), 2):
         if layer:
             values = torch.relu(values)
-        values = torch.baddbmm(bias, values, weight)
+        values = torch.baddbmm(parameters[layer + 1], values, parameters[layer])
     return values.squeeze(-1)

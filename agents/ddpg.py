@@ -19,11 +19,13 @@ from agents.algorithm import BatchedAlgorithm, BatchedConfig
 from agents.config import DDPGSettings, NetworkConfig
 from agents.ddpg_module import DDPGModule
 from agents.exploration import scale_after
+from agents.flat_adam import FlatAdam
 from agents.learner import GuardedLearner, to_device
 from agents.replay import ReplayRing, ring_steps
 from data_pipeline.errors import InputError
 
 REPLAY = "replay"
+POLICY, CRITICS = "policy", "critics"  # optimizers
 DISCOUNTS, WEIGHTS = "discounts", "weights"  # columns of the replay besides RLlib's
 
 
@@ -41,11 +43,11 @@ class DDPGLearner(GuardedLearner):
 
     figure_names = ("critic_loss", "policy_value", "q_mean")
     observed = Columns.OBS
-    observed = Columns.OBS
 
     def build(self) -> None:
         super().build()
         self._critic_steps = 0
+        self._policy_moves = True
         self._errors: list[torch.Tensor] = []
         pairs = self._net.get_target_network_pairs()
         self._sources = [parameter for live, _ in pairs for parameter in live.parameters()]
@@ -62,18 +64,19 @@ class DDPGLearner(GuardedLearner):
 
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
         net = self._net
-        learned_by_critics = [*net.critics.parameters(), *net.perception.parameters()]
-        for name, parameters, rate in (
-            ("policy", list(net.pi.parameters()), self.config.actor_lr),
-            ("critics", learned_by_critics, self.config.critic_lr),
+        for name, part, rate in (
+            (POLICY, net.pi, self.config.actor_lr),
+            (CRITICS, torch.nn.ModuleList([net.critics, net.perception]), self.config.critic_lr),
         ):
+            optimizer = FlatAdam(part, lr=rate)
             self.register_optimizer(
-                module_id=module_id,
-                optimizer_name=name,
-                optimizer=torch.optim.Adam(parameters, fused=True),
-                params=parameters,
-                lr_or_lr_schedule=rate,
+                module_id=module_id, optimizer_name=name, optimizer=optimizer, params=[optimizer.flat]
             )
+
+    def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
+        """Decide whether the policy moves in this update, or is left to a critic that still has to learn."""
+        super().before_gradient_based_update(timesteps=timesteps)
+        self._policy_moves = timesteps[NUM_ENV_STEPS_SAMPLED_LIFETIME] > self.config.policy_after_rows
 
     def minibatches(self, columns: dict[str, NDArray[Any]]) -> Iterator[dict[str, torch.Tensor]]:
         """Cut the rows into gradient steps and draw the noise of the target actions."""
@@ -105,12 +108,17 @@ class DDPGLearner(GuardedLearner):
         policy_value = fwd_out["q_policy"].mean()
         self.note(critic_loss, policy_value, target_q.mean())
         self._critic_steps += 1
-        # Between policy steps the policy has no gradient, and its optimizer leaves it alone.
-        return critic_loss - policy_value if self._policy_due else critic_loss
+        return critic_loss - policy_value if self._policy_due and self._policy_moves else critic_loss
 
     @property
     def _policy_due(self) -> bool:
         return self._critic_steps % self.config.policy_delay == 0
+
+    def step(self) -> None:
+        """Step the critics, and the policy when it is due: moments would move it without a gradient too."""
+        self.get_optimizer(DEFAULT_MODULE_ID, CRITICS).step()
+        if self._policy_due and self._policy_moves:
+            self.get_optimizer(DEFAULT_MODULE_ID, POLICY).step()
 
     def after_step(self) -> None:
         if self._policy_due:
@@ -124,7 +132,7 @@ class DDPGLearner(GuardedLearner):
         super().set_state(state)
         self._critic_steps = state.get("steps", self._critic_steps)
         # The optimizers' state brings the rates it was saved with; a run that took it over may have others.
-        for name, rate in (("policy", self.config.actor_lr), ("critics", self.config.critic_lr)):
+        for name, rate in ((POLICY, self.config.actor_lr), (CRITICS, self.config.critic_lr)):
             for group in self.get_optimizer(DEFAULT_MODULE_ID, name).param_groups:
                 group["lr"] = rate
 
