@@ -33,12 +33,11 @@ PLAIN: dict[str, Any] = {"hidden": [12, 8]}
 FULL = {**PLAIN, "normalise": True, "shared_trunk": True}
 KINDS = [
     *(("ppo", mode, PLAIN) for mode in ("discrete", "multi_discrete", "continuous")),
-    ("ddpg", "continuous", {**PLAIN, "normalise": True}),
+    ("ddpg", "continuous", {**PLAIN, "normalise": True, "encoder": "window", "window": 4}),
     ("ppo", "discrete", {**FULL, "encoder": "gru", "mask_actions": True}),
     ("ppo", "multi_discrete", {**PLAIN, "encoder": "gru"}),
     ("ppo", "continuous", {**FULL, "encoder": "lstm"}),
     ("ppo", "multi_discrete", {**FULL, "encoder": "window", "window": 8, "mask_actions": True}),
-    ("ppo", "continuous", {**PLAIN, "encoder": "window", "window": 4}),
 ]
 SETTINGS = {
     "side_column": SIDE,

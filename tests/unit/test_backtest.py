@@ -45,6 +45,32 @@ def test_threshold_rule_enters_holds_and_leaves(mode: str) -> None:
     assert Backtest(shifted, config).run(centred).trades.equals(result.trades)
 
 
+class Counter:
+    """Remembers how many rows each lane has seen; wants to be long once it has seen three."""
+
+    state_size = 1
+
+    def __init__(self) -> None:
+        self.seen: list[list[float]] = []
+
+    def respond(self, observations: np.ndarray, memory: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        memory = memory + np.float32(1.0)
+        self.seen.append(memory[:, 0].tolist())
+        return (memory[:, 0] >= 3).astype(np.int64), memory
+
+
+def test_memory_begins_anew_after_a_gap_and_orders_are_recorded() -> None:
+    minutes = np.array([0, 1, 2, 3, 9, 10, 11, 12])
+    market = build_market(np.tile([1000.0, 1000.2, 999.8, 1000.0], (8, 1)), minutes=minutes)
+    orders = np.full((8, 2, 5), np.nan)
+    for _ in range(2):  # nothing is left of an earlier backtest
+        counter = Counter()
+        Backtest(market, MarketConfig(), (1e3, 1e4)).run(counter, orders)  # type: ignore[arg-type]
+        assert counter.seen == [[n, n] for n in (1, 2, 3, 4, 1, 2, 3)]
+    assert orders[:7, 1, 0].tolist() == [0, 0, 1, 1, 0, 0, 1]
+    assert np.isnan(orders[7]).all()
+
+
 def test_rules_drive_the_env_too() -> None:
     market, config = random_market(2, 300, holes=False), MarketConfig(episode_bars=100)
     rule = ThresholdRule("x1", 0.8, 0.2, columns=observation_columns(market), config=config)
