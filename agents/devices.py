@@ -13,10 +13,7 @@ import torch
 
 from agents.peers import local_rank
 from data_pipeline.errors import InputError
-from supervised.devices import device_count, resolve_device
-
-RESOURCES = {"cuda": "GPU", "xpu": "XPU"}
-"""What a node of a cluster must have been started with for each learner on such a device."""
+from supervised.devices import RESOURCES, device_count, resolve_device
 
 
 def learner_place(device: str, learners: int) -> str:

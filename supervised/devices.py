@@ -14,6 +14,8 @@ from data_pipeline.errors import InputError
 from supervised.probing import fails_in_child
 
 AUTO_ORDER = ("xpu", "cuda")
+RESOURCES = {"cuda": "GPU", "xpu": "XPU"}
+"""What Ray calls the devices; XPU is a custom resource that the nodes must have been started with."""
 IPEX = "intel-extension-for-pytorch"
 IPEX_MODULE = "intel_extension_for_pytorch"
 IPEX_SECONDS = 120.0

@@ -29,12 +29,9 @@ from ray.util.queue import Queue
 from data_pipeline.errors import InputError
 from supervised.chunk_set import ChunkSet, LabelledRows
 from supervised.config import TrainConfig
-from supervised.devices import resolve_device
+from supervised.devices import RESOURCES, resolve_device
 from supervised.fit_state import Epoch, FileCheckpoint
 from supervised.training import Trained, Watch, descend, fit
-
-RESOURCES = {"cuda": "GPU", "xpu": "XPU"}
-"""What Ray calls the devices; XPU is a custom resource that the nodes must have been started with."""
 
 
 @dataclass(frozen=True)
