@@ -220,9 +220,9 @@ class CloningSettings:
     """Decisions per gradient step."""
     learning_rate: float = 1e-3
     """Adam's step size at the start of cloning; it falls linearly to a tenth."""
-    critic_rows: int = 100_000
-    """Rows sampled after cloning during which only the critic learns: led by a critic that knows nothing, the first
-    policy steps undo the cloning."""
+    critic_rows: int = 20_000
+    """Rows sampled after cloning during which only the critic learns, so that the policy's first steps are not led by
+    one that knows nothing."""
 
     def __post_init__(self) -> None:
         known = ("none", "rule", "foresight")
