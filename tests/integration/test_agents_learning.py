@@ -162,6 +162,23 @@ def test_same_seed_same_weights_and_resume_is_exact(name: str, settings: dict[st
         assert equal(weights(built), found[0])
 
 
+def test_a_delayed_policy_moves_when_it_is_due() -> None:
+    """With moments of earlier steps an optimizer moves weights without a gradient too, so it must not be stepped."""
+    delayed = replace(EVERYTHING, updates=1, policy_delay=3)
+    with algorithm(AgentConfig("ddpg", iterations=9, ddpg=delayed, **SMALL), "pendulum") as built:
+        moved = []
+        for _ in range(9):
+            before = weights(built)
+            built.train()
+            changed = {name.split(".")[0] for name, value in weights(built).items() if (value != before[name]).any()}
+            moved.append(changed)
+    learning = [changed for changed in moved if changed]
+    assert len(learning) >= 7
+    for step, changed in enumerate(learning, start=1):
+        assert "critics" in changed
+        assert ("pi" in changed) == ("target_critics" in changed) == (step % 3 == 0)
+
+
 @pytest.mark.parametrize(("name", "settings"), [("ppo", {"ppo": PPO}), ("ddpg", {"ddpg": DDPG})])
 def test_an_update_with_a_bad_gradient_is_undone_and_counted(name: str, settings: dict[str, Any]) -> None:
     with algorithm(AgentConfig(name, iterations=6, **settings, **SMALL), "pendulum") as built:
