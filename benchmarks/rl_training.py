@@ -1,12 +1,19 @@
-"""Steps a second of PPO here against plain RLlib: the same market, network, lanes, epochs and minibatches.
+"""Steps a second of training here against plain RLlib and Stable-Baselines3: one market, network, epochs, minibatches.
 
     python -m benchmarks.rl_training
 
-Both run in this process on the same vector env of a SYNTHETIC market, in turns; medians of processor time count (other
-work on the machine disturbs them less). `sample_vs_rllib` is the ratio of steps a second of one `sample()` of the
-runner, `train_vs_rllib` that of a whole training iteration: sampling, advantages, all epochs, weights back to the
-runner. Plain RLlib is taken as it comes, and a second time (`*_vs_tuned_rllib`) with actions neither normalised nor
-clipped, which discrete actions do not need and which costs it a quarter of its sampling.
+All run in this process on the same vector env of a SYNTHETIC market, in turns; medians over the rounds of the ratio of
+processor times count (other work on the machine disturbs them less). RESULT:
+
+sample_vs_rllib       steps a second of one `sample()` of the runner
+train_vs_rllib        of a whole iteration of PPO: sampling, advantages, all epochs, weights back to the runner
+train_vs_sb3          the same against Stable-Baselines3's PPO, fed by a thin adapter over the same vector env. Its way
+                      is smoothed where it can be: no logging, no monitor, no linear path beside its policy network
+ddpg_vs_rllib_replay  gradient steps of DDPG with replay against RLlib's stock replay (`benchmarks.replay`)
+host_syncs            how often the host waits for the device in an iteration (`benchmarks.host_waits`)
+
+Plain RLlib is taken as it comes, and a second time (`*_vs_tuned_rllib`) with actions neither normalised nor clipped,
+which discrete actions do not need and which costs it a quarter of its sampling.
 """
 
 from __future__ import annotations
@@ -26,10 +33,14 @@ import tyro
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
+from stable_baselines3 import PPO
 
 from agents.config import AgentConfig, NetworkConfig, PPOSettings
 from agents.runtime import rllib_config, start_ray
 from agents.train import make_market_env
+from benchmarks.host_waits import host_waits
+from benchmarks.replay import replay_ratio
+from benchmarks.sb3_adapter import LaneVecEnv
 from data_pipeline.config import SyntheticConfig
 from data_pipeline.instruments import default_instrument
 from data_pipeline.synthetic import synthetic_market
@@ -101,10 +112,73 @@ def plain_rllib(args: Args, env_config: dict[str, object], *, tuned: bool) -> Al
     return config.build_algo()
 
 
+def stable_baselines(args: Args, env_config: dict[str, object]) -> PPO:
+    """Stable-Baselines3's PPO on the same vector env."""
+    lanes = LaneVecEnv(make_market_env({**env_config, "num_envs": args.lanes}))
+    return PPO(
+        "MlpPolicy",
+        lanes,
+        policy_kwargs={"net_arch": list(args.hidden), "activation_fn": torch.nn.ReLU},
+        n_steps=args.fragment,
+        batch_size=args.minibatch,
+        n_epochs=args.epochs,
+        gamma=0.98,
+        gae_lambda=0.95,
+        ent_coef=0.01,
+        max_grad_norm=0.5,
+        device="cpu",
+        seed=0,
+    )
+
+
+@dataclass(frozen=True)
+class Side:
+    """What takes turns with the others."""
+
+    train: Callable[[], object]
+    """One iteration."""
+    sample: Callable[[], object] | None = None
+    """One fragment of experience."""
+
+
+def sides(args: Args, env_config: dict[str, object]) -> dict[str, Side]:
+    """All of them, by name."""
+    settings = AgentConfig(
+        lanes=args.lanes,
+        fragment=args.fragment,
+        network=NetworkConfig(hidden=args.hidden),
+        ppo=PPOSettings(epochs=args.epochs, minibatch=args.minibatch),
+        device="cpu",
+    )
+    ours = rllib_config(settings, "benchmark", make_market_env, env_config).build_algo()
+    plain, tuned = (plain_rllib(args, env_config, tuned=tuned) for tuned in (False, True))
+    model, steps = stable_baselines(args, env_config), args.lanes * args.fragment
+    return {
+        "ours": Side(ours.train, ours.env_runner.sample),
+        "rllib": Side(plain.train, plain.env_runner.sample),
+        "tuned_rllib": Side(tuned.train, tuned.env_runner.sample),
+        "sb3": Side(lambda: model.learn(steps, log_interval=None, reset_num_timesteps=model.num_timesteps == 0)),
+    }
+
+
 def timed(step: Callable[[], object]) -> float:
     start = time.process_time()
     step()
     return time.process_time() - start
+
+
+def measured(args: Args, env_config: dict[str, object]) -> dict[tuple[str, str], list[float]]:
+    """Processor seconds of each round by side and kind."""
+    found: dict[tuple[str, str], list[float]] = {}
+    turns = sides(args, env_config)
+    for number in range(args.rounds + 1):
+        for name, side in turns.items():
+            for kind, step in (("train", side.train), ("sample", side.sample)):
+                if step is not None:
+                    seconds = timed(step)
+                    if number:  # the first round compiles and warms up
+                        found.setdefault((kind, name), []).append(seconds)
+    return found
 
 
 def main(args: Args) -> int:
@@ -112,44 +186,17 @@ def main(args: Args) -> int:
     torch.set_num_threads(args.threads)
     start_ray()
     with tempfile.TemporaryDirectory() as folder:
-        env_config: dict[str, object] = {
-            "markets": [saved_market(Path(folder), args.features)],
-            "config": MarketConfig(),
-        }
-        settings = AgentConfig(
-            lanes=args.lanes,
-            fragment=args.fragment,
-            network=NetworkConfig(hidden=args.hidden),
-            ppo=PPOSettings(epochs=args.epochs, minibatch=args.minibatch),
-            device="cpu",
-        )
-        ours = rllib_config(settings, "benchmark", make_market_env, env_config).build_algo()
-        sides = {
-            "ours": ours,
-            "rllib": plain_rllib(args, env_config, tuned=False),
-            "tuned_rllib": plain_rllib(args, env_config, tuned=True),
-        }
-        seconds: dict[str, dict[str, list[float]]] = {name: {"sample": [], "train": []} for name in sides}
-        for number in range(args.rounds + 1):
-            for name, algorithm in sides.items():
-                train, sample = timed(algorithm.train), timed(algorithm.env_runner.sample)
-                if number:  # the first round compiles and warms up
-                    seconds[name]["train"].append(train)
-                    seconds[name]["sample"].append(sample)
-        for algorithm in sides.values():
-            algorithm.stop()
-    steps = args.lanes * args.fragment
-    speed = {
-        name: {kind: steps / statistics.median(values) for kind, values in kinds.items()}
-        for name, kinds in seconds.items()
-    }
+        seconds = measured(args, {"markets": [saved_market(Path(folder), args.features)], "config": MarketConfig()})
     ratios: dict[str, float] = {}
-    print(f"{'steps a second':16}{'sample':>12}{'train':>12}")
-    for name, kinds in speed.items():
-        print(f"{name.replace('_', ' '):16}{kinds['sample']:>12,.0f}{kinds['train']:>12,.0f}")
+    steps = args.lanes * args.fragment
+    print(f"{'steps a second':24}{'median':>12}{'ours is quicker by':>20}")
+    for (kind, name), values in seconds.items():
+        times = statistics.median(np.divide(values, seconds[kind, "ours"]))
+        print(f"{kind + ' ' + name.replace('_', ' '):24}{steps / statistics.median(values):>12,.0f}{times:>20.2f}")
         if name != "ours":
-            ratios |= {f"{kind}_vs_{name}": round(speed["ours"][kind] / value, 2) for kind, value in kinds.items()}
-    print("RESULT " + json.dumps(ratios))
+            ratios[f"{kind}_vs_{name}"] = round(float(times), 2)
+    ratios["ddpg_vs_rllib_replay"] = round(replay_ratio(), 2)
+    print("RESULT " + json.dumps(ratios | {"host_syncs": host_waits()}))
     return 0
 
 
