@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.env.env_runner_group import EnvRunnerGroup
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from ray.rllib.utils.metrics import (
     ENV_RUNNER_RESULTS,
@@ -90,6 +91,7 @@ class WatchedAlgorithm(Algorithm):
         self.last_rollout = None
         self.last_episodes, self.last_seconds, self.last_rows = {}, {}, {}
         self.lost_runners = self.live_runners = 0
+        self._missing: set[int] = set()
 
     def _setup_logdir(self) -> None:
         """Without Tune, RLlib leaves an empty folder per algorithm in the home directory; a temporary one will do."""
@@ -129,17 +131,30 @@ class BatchedAlgorithm(WatchedAlgorithm):
             self.metrics.log_value((ENV_RUNNER_RESULTS, EPISODES, name), float(values.mean()), window=1)
         return rollout
 
+    def restore_env_runners(self, env_runner_group: EnvRunnerGroup) -> list[int]:
+        """As RLlib's, and counts the runners that were found dead since the last sampling."""
+        self._count_lost()
+        restored: list[int] = super().restore_env_runners(env_runner_group)
+        self._count_lost()
+        return restored
+
+    def _count_lost(self) -> None:
+        """Count runners that are missing now and were not when last looked at."""
+        group = self.env_runner_group
+        missing = set(range(1, group.num_remote_env_runners() + 1)) - set(group.healthy_env_runner_ids())
+        self.lost_runners += len(missing - self._missing)
+        self._missing = missing
+
     def _sampled(self) -> list[tuple[int, Rollout, Any]]:
         """Index, fragment and metrics of every runner that answers. If none does, wait for the first to come back."""
         group, deadline = self.env_runner_group, time.monotonic() + RESTART_SECONDS
         while True:
-            healthy = set(group.healthy_env_runner_ids())
             results: list[tuple[int, Rollout, Any]] = group.foreach_env_runner(
                 lambda runner: (runner.worker_index, runner.sample(), runner.get_metrics()),
                 local_env_runner=group.num_remote_env_runners() == 0,
                 timeout_seconds=self.config.sample_timeout_s,
             )
-            self.lost_runners += len(healthy - set(group.healthy_env_runner_ids()))
+            self._count_lost()
             if results:
                 return results
             if time.monotonic() > deadline:
