@@ -19,12 +19,16 @@ from agents.export import TOLERANCE, check_parity, compare, export_policy_onnx
 from agents.modules import PPOModule
 from agents.normaliser import moment_sums
 from agents.policy import OnnxPolicy, TorchPolicy, load_policy
+from agents.policy_network import PolicyNetwork
 from agents.policy_spec import PolicySpec, space_fields
 from data_pipeline.errors import InputError
+from data_pipeline.instruments import Instrument
 from envs.actions import action_space
-from envs.config import MarketConfig
-from envs.observation import ACCOUNT_COLUMNS
+from envs.config import MarketConfig, RiskLimits
+from envs.observation import ACCOUNT_COLUMNS, observation_columns
 from envs.policy import Seat
+from envs.vector_env import ScalpingVectorEnv
+from tests.market_tools import PERPETUAL, SPOT, build_market, random_bars
 
 MARKET = 5
 COLUMNS = (*(f"column_{number}" for number in range(MARKET)), *ACCOUNT_COLUMNS)
@@ -145,6 +149,41 @@ def test_a_masked_policy_never_chooses_what_its_observation_rules_out() -> None:
         assert set(chosen) == ({0, 1, 2} if shortable else {0, 1})
     _, free = module_and_policy("ppo", "discrete")
     assert not masks[np.arange(500), free.act(rows)].all()
+
+
+@pytest.mark.parametrize("instrument", [SPOT, PERPETUAL])
+def test_a_policy_rules_out_what_the_environment_masks(instrument: Instrument) -> None:
+    """But for the two things that no observation tells: breakers of the bar to come, and bars that cannot be traded."""
+    rng = np.random.default_rng(7)
+    market = build_market(random_bars(rng, 400), instrument=instrument)
+    config = MarketConfig(risk=RiskLimits(losing_streak=2, cool_down_bars=4), episode_bars=150, default_sl_bps=5.0)
+    env = ScalpingVectorEnv(16, market, config)
+    spec = PolicySpec(
+        "ppo",
+        NetworkConfig(mask_actions=True),
+        **space_fields(env.single_action_space),
+        observation_columns=observation_columns(market),
+        market={},
+        iteration=0,
+        shortable=instrument.shortable,
+    )
+    ruling = PolicyNetwork(spec).masks
+    assert ruling is not None
+    rows, _ = env.reset(seed=0)
+    told, differing = 0, 0
+    for _ in range(300):
+        masks, wanted = ruling(torch.from_numpy(rows)).numpy(), env.action_masks()
+        before = rows[:, -1]
+        rows, _, terminated, truncated, _ = env.step(rng.integers(0, 3, 16))
+        # A breaker may lift and trip again within one bar, so only where none was on is nothing left to differ.
+        alike = (rows[:, -1] == before) & (before == 0.0) & ~(terminated | truncated)
+        shown = (masks == wanted).all(1)
+        flat_only = ~wanted[:, 1:].any(1)  # nothing else does anything: whatever is chosen means flat
+        assert (shown | flat_only)[alike].all()
+        told += int((~masks[before > 0.0]).sum())
+        differing += int((~(shown | flat_only)).sum())
+    assert told > 100
+    assert differing < 0.15 * 16 * 300  # with a breaker that trips and lifts every few bars
 
 
 def test_memory_belongs_to_the_lane_and_ends_with_it() -> None:
