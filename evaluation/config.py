@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from agents.config import DemonstrationSource
 from data_pipeline.errors import InputError
 
 SpreadKind = Literal["constant", "bars"]
@@ -39,6 +40,11 @@ class ExperimentConfig:
     """Training iterations for each agent seed (default: what the algorithm needs on the synthetic market)."""
     agent_seeds: int = 5
     """Policies trained, each with its own seed; the best on the validation days is judged, all are shown."""
+    clone: DemonstrationSource = "none"
+    """What policies imitate on the training days before they learn for themselves: nothing, the best threshold rule
+    there, or perfect foresight."""
+    patience: int = 0
+    """A policy's training ends after so many validations in a row without an improvement (0: never)."""
     models: tuple[ModelKind, ...] = ("tcn", "transformer", "lstm")
     """Supervised models whose walk-forward predictions (and their ensemble's) enter the observation."""
     horizons: tuple[int, ...] = (5, 15)
@@ -107,6 +113,8 @@ class ExperimentConfig:
         for option in ("initial_capital", "take_profit_bps", "stop_loss_bps"):
             if not getattr(self, option) > 0.0:
                 raise refuse(option, "give a number above 0")
+        if self.patience < 0:
+            raise refuse("patience", "give a whole number of at least 0")
         if self.half_spread_bps < 0.0:
             raise refuse("half_spread_bps", "give a number of at least 0")
         if self.agent == "ddpg" and self.action_mode not in (None, "continuous"):

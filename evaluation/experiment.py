@@ -17,7 +17,7 @@ from typing import Any
 
 from rich.console import Console
 
-from agents.config import AgentConfig, agent_preset
+from agents.config import AgentConfig, CloningSettings, EarlyStop, agent_preset
 from agents.export import export_policy_onnx
 from agents.train import TrainResult, train
 from data_pipeline.files import write_json
@@ -35,6 +35,7 @@ from evaluation.dataset import (
     load_bars,
     prepare_symbols,
 )
+from evaluation.demonstrations import demonstrator
 from evaluation.judge import judge_run
 from evaluation.observations import build_market, check_capital
 from evaluation.progress import Stages
@@ -158,6 +159,7 @@ def walk_forward_settings(config: ExperimentConfig) -> WalkForwardConfig:
 def agent_settings(config: ExperimentConfig, number: int, device: str) -> AgentConfig:
     """Settings of the `number`-th policy."""
     changes: dict[str, Any] = {"seed": config.seed + number, "device": device, "torch_threads": config.threads}
+    changes |= {"early_stop": EarlyStop(config.patience), "cloning": CloningSettings(config.clone)}
     if config.iterations is not None:
         changes["iterations"] = config.iterations
     return agent_preset(config.agent, **changes)
@@ -232,4 +234,5 @@ def train_seed(
             ],
             resume=run_dir.exists(),
             progress=show,
+            demonstrations=demonstrator(market_config, settings),
         )

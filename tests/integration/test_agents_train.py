@@ -96,6 +96,19 @@ def test_a_run_leaves_history_events_and_checkpoints(undisturbed: TrainResult) -
     assert {f"episode/{figure}" for figure in figures} <= set(tags)
     assert {"learn/policy_loss", "learn/entropy", "speed/sample_rows_per_second", "validation/return_log"} <= set(tags)
     assert [event.step for event in events.Scalars("learn/entropy")] == [1, 2, 3, 4, 5, 6]
+    trading = ("trades_per_day", "fees", "spread_cost", "impact_cost", "funding", "time_in_market")
+    assert {f"validation/{figure}" for figure in trading} <= set(tags)
+    assert {"episode/sharpe_error", "episode/fees", "episode/time_in_market", "actions/flat_share"} <= set(tags)
+    assert [picture.step for picture in events.Images("validation/equity")] == [3, 6]
+    for record in undisturbed.history:
+        sides = [record[f"actions/{side}_share"] for side in ("long", "short", "flat")]
+        assert sum(sides) == pytest.approx(1.0)
+        assert record["episode/costs"] == pytest.approx(
+            sum(record[f"episode/{name}"] for name in ("fees", "spread_cost", "impact_cost", "funding"))
+        )
+        seconds = sum(record[f"speed/{part}_seconds"] for part in ("sample", "learn", "wait"))
+        rows = record["speed/sample_rows_per_second"] * record["speed/sample_seconds"]
+        assert record["speed/rows_per_second"] == pytest.approx(rows / seconds)
 
 
 @pytest.mark.parametrize("name", ["ppo", "ddpg"])
