@@ -109,13 +109,12 @@ def search(task: Search, show: Show = _nothing) -> list[TuneRun]:
         if waiting:
             shutil.rmtree(out / TUNE, ignore_errors=True)  # Tune's own notes; ours say all that is needed
             os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
-            os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
             os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
             os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
             own = not ray.is_initialized()
             start_ray(max(os.cpu_count() or 1, task.parallel * _cpus(task.plan.agent)))
             try:
-                _tuner(task, waiting, show).fit()
+                _tuner(task, waiting, show).fit()  # Ctrl-C makes it return
             finally:
                 if own:
                     ray.shutdown()
@@ -123,7 +122,10 @@ def search(task: Search, show: Show = _nothing) -> list[TuneRun]:
             for run in read_runs(out):
                 if run.iteration >= task.plan.agent.iterations:
                     end_run(run.path, "iterations")
-        return read_runs(out)
+        runs = read_runs(out)
+        if _waiting(task, runs):
+            raise KeyboardInterrupt
+        return runs
 
 
 def _waiting(task: Search, known: Sequence[TuneRun]) -> list[dict[str, Any]]:
