@@ -20,8 +20,6 @@ EPISODE = {
     "trades": "Exits.",
     "trades_per_day": "Exits per 24 hours.",
     "win_rate": "Share of exits with a net profit.",
-    "average_win": "Net profit of an exit that won, settlement currency.",
-    "average_loss": "Net result of an exit that did not win, settlement currency.",
     "costs": "Fees, half-spreads, impact and funding, settlement currency.",
     "fees": "Settlement currency.",
     "spread_cost": "Given up to the half-spread, settlement currency.",
