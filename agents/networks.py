@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from agents.config import NetworkConfig
@@ -29,16 +28,6 @@ def mlp(inputs: int, hidden: Sequence[int], outputs: int, *, gain: float) -> Den
         layers += [_linear(width, size, math.sqrt(2.0)), nn.ReLU()]
         width = size
     return Dense(*layers, _linear(width, outputs, gain))
-
-
-def constant_forward(network: nn.Sequential, inputs: torch.Tensor) -> torch.Tensor:
-    """`network(inputs)` with gradients for the inputs only: the weights count as constants."""
-    for layer in network:
-        if isinstance(layer, nn.Linear):
-            inputs = F.linear(inputs, layer.weight.detach(), layer.bias.detach())
-        else:
-            inputs = layer(inputs)
-    return inputs
 
 
 def _linear(inputs: int, outputs: int, gain: float) -> nn.Linear:
