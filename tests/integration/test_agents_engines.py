@@ -165,14 +165,15 @@ def agree(first: float, **settings: Any) -> bool:
 
 @pytest.mark.slow
 def test_returns_agree_with_rllib() -> None:
-    assert agree(25.0, env="aim", lanes=8, fragment=128, resets=2, actions="discrete", episode=64)  # 21 at random
+    assert agree(45.0, env="aim", lanes=8, fragment=128, resets=2, actions="discrete", episode=64)  # 21 at random
 
 
 @pytest.mark.slow
 def test_returns_on_a_market_agree_with_rllib(tmp_path: Path) -> None:
-    """Planted edge; without first habits a policy has to learn not to flip its position at every bar."""
+    """Planted edge; without first habits a policy has to learn not to flip its position at every bar,
+    which loses 2.8 an episode."""
     folder = signal_market(4, seed=3).save(tmp_path / "market")
-    assert agree(-1e9, env="market", lanes=32, fragment=60, resets=1, markets=[str(folder)])
+    assert agree(-1.0, env="market", lanes=32, fragment=60, resets=1, markets=[str(folder)])
 
 
 def test_a_run_with_rllib_leaves_what_any_run_leaves(tmp_path: Path) -> None:
