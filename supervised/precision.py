@@ -24,8 +24,8 @@ class MixedPrecision:
 
     @classmethod
     def choose(cls, wanted: Precision, device: torch.device) -> MixedPrecision:
-        """float16 needs an accelerator, and both need a device that torch can autocast on (InputError elsewhere); "auto"
-        is bfloat16 where the device is made for it."""
+        """float16 needs an accelerator, and both need a device that torch can autocast on (InputError elsewhere);
+        "auto" is bfloat16 where the device is made for it."""
         if wanted == "auto":
             wanted = "bfloat16" if _fast_bfloat16(device) else "float32"
         if wanted == "float16" and device.type == "cpu":
