@@ -58,12 +58,14 @@ class DDPGSettings:
     """Deterministic policy gradient (Lillicrap et al. 2015) with the options of TD3 (Fujimoto et al. 2018)."""
 
     actor_learning_rate: float = 1e-3
-    """Adam's step size for the policy."""
+    """Adam's step size for the policy at the start of training."""
     critic_learning_rate: float = 1e-3
-    """Adam's step size for the critics."""
+    """Adam's step size for the critics at the start."""
+    learning_rate_final: float = 1e-4
+    """Value of both at the end; linear in between. Rates that stay leave the policy wandering between good and bad."""
     batch: int = 256
     """Transitions per gradient step, of all learners."""
-    updates: int = 128
+    updates: int = 256
     """Gradient steps after each fragment of experience."""
     replay_rows: int = 400_000
     """Transitions the replay ring holds (rounded down to whole rows of all lanes)."""
@@ -353,7 +355,7 @@ def agent_preset(name: PresetName, **changes: Any) -> AgentConfig:
     """
     base = AgentConfig(algorithm="ppo" if name == "ppo" else "ddpg")
     if name != "ppo":
-        base = replace(base, fragment=16)
+        base = replace(base, fragment=16, iterations=120)
     if name == "td3":
         base = replace(base, ddpg=replace(base.ddpg, twin_critics=True, policy_delay=2, target_noise=0.2))
     return replace(base, **changes)

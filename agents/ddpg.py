@@ -74,9 +74,14 @@ class DDPGLearner(GuardedLearner):
             )
 
     def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
-        """Decide whether the policy moves in this update, or is left to a critic that still has to learn."""
+        """Set the learning rates of this update, and decide whether the policy moves in it, or is left to a critic that
+        still has to learn."""
         super().before_gradient_based_update(timesteps=timesteps)
-        self._policy_moves = timesteps[NUM_ENV_STEPS_SAMPLED_LIFETIME] > self.config.policy_after_rows
+        config, sampled = self.config, timesteps[NUM_ENV_STEPS_SAMPLED_LIFETIME]
+        self._policy_moves = sampled > config.policy_after_rows
+        for name, rate in ((POLICY, config.actor_lr), (CRITICS, config.critic_lr)):
+            for group in self.get_optimizer(DEFAULT_MODULE_ID, name).param_groups:
+                group["lr"] = scale_after(sampled, config.schedule_rows, rate, config.lr_final)
 
     def minibatches(self, columns: dict[str, NDArray[Any]]) -> Iterator[dict[str, torch.Tensor]]:
         """Cut the rows into gradient steps and draw the noise of the target actions."""
@@ -131,16 +136,14 @@ class DDPGLearner(GuardedLearner):
     def set_state(self, state: dict[str, Any]) -> None:
         super().set_state(state)
         self._critic_steps = state.get("steps", self._critic_steps)
-        # The optimizers' state brings the rates it was saved with; a run that took it over may have others.
-        for name, rate in ((POLICY, self.config.actor_lr), (CRITICS, self.config.critic_lr)):
-            for group in self.get_optimizer(DEFAULT_MODULE_ID, name).param_groups:
-                group["lr"] = rate
 
 
 class DDPGConfig(BatchedConfig):
     """Settings of DDPG; plain RLlib settings apply where they have a meaning here.
 
-    `train_batch_size_per_learner` is the rows of one gradient step, `updates` the gradient steps per iteration.
+    `train_batch_size_per_learner` is the rows of one gradient step, `updates` the gradient steps per iteration. Both
+    learning rates fall linearly to `lr_final`, and importance weights grow to full strength, over `schedule_rows`
+    sampled rows.
     """
 
     def __init__(self, algo_class: type | None = None) -> None:
@@ -148,6 +151,7 @@ class DDPGConfig(BatchedConfig):
         defaults = DDPGSettings()
         self.actor_lr = defaults.actor_learning_rate
         self.critic_lr = defaults.critic_learning_rate
+        self.lr_final = defaults.learning_rate_final
         self.train_batch_size_per_learner = defaults.batch
         self.updates = defaults.updates
         self.replay_rows = defaults.replay_rows
@@ -155,7 +159,7 @@ class DDPGConfig(BatchedConfig):
         self.n_step = defaults.n_step
         self.priority_exponent = defaults.priority_exponent
         self.importance_exponent = defaults.importance_exponent
-        self.importance_rows = 1
+        self.schedule_rows = 1_000_000
         self.tau = defaults.tau
         self.policy_delay = defaults.policy_delay
         self.target_noise = defaults.target_noise
@@ -229,7 +233,7 @@ class DDPG(BatchedAlgorithm):
         """
         config = self.config
         sampled = self.metrics.peek((ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), default=0)
-        exponent = scale_after(sampled, config.importance_rows, config.importance_exponent, 1.0)
+        exponent = scale_after(sampled, config.schedule_rows, config.importance_exponent, 1.0)
         learners = max(1, config.num_learners)  # each takes its share of the rows, one learner after another
         batch = self.replay.sample(config.updates * learners, config.train_batch_size_per_learner, exponent)
         self.learn(batch, len(batch[WEIGHTS]))

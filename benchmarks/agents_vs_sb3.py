@@ -82,6 +82,7 @@ def settings(task: Task, name: Name, seed: int) -> AgentConfig:
         return AgentConfig("ppo", iterations=48, lanes=16, fragment=128, gamma=0.9, ppo=ppo, seed=seed, device="cpu")
     base = agent_preset(name).ddpg
     ddpg = replace(base, batch=128, updates=64, replay_rows=20_000, warmup_rows=1000, noise=0.3)
+    ddpg = replace(ddpg, learning_rate_final=ddpg.critic_learning_rate)  # too few steps for a rate that falls
     return AgentConfig("ddpg", iterations=128, lanes=8, fragment=8, ddpg=ddpg, seed=seed, device="cpu")
 
 
@@ -189,14 +190,19 @@ def run_sb3(task: Task, name: Name, seed: int, *, like_ours: bool) -> tuple[floa
     return score(task, name, seed, lambda rows: model.predict(rows, deterministic=True)[0]), seconds
 
 
+def falling(first: float, final: float) -> Callable[[float], float]:
+    """A rate as Stable-Baselines3 asks for it: by the share of training that is left."""
+    return lambda left: final + left * (first - final)
+
+
 def on_policy(ppo: PPOSettings, config: AgentConfig) -> dict[str, Any]:
-    """Stable-Baselines3's arguments for our PPO's settings; its rate is asked for the share of training left."""
+    """Stable-Baselines3's arguments for our PPO's settings."""
     widths = list(config.network.hidden)
     return {
         "n_steps": config.fragment,
         "batch_size": ppo.minibatch,
         "n_epochs": ppo.epochs,
-        "learning_rate": lambda left: ppo.learning_rate_final + left * (ppo.learning_rate - ppo.learning_rate_final),
+        "learning_rate": falling(ppo.learning_rate, ppo.learning_rate_final),
         "gamma": config.gamma,
         "gae_lambda": ppo.gae_lambda,
         "clip_range": ppo.clip,
@@ -211,7 +217,7 @@ def off_policy(ddpg: DDPGSettings, config: AgentConfig, env: LaneVecEnv, name: N
     """Stable-Baselines3's arguments for our DDPG's settings."""
     size = env.action_space.shape or ()
     given: dict[str, Any] = {
-        "learning_rate": ddpg.critic_learning_rate,
+        "learning_rate": falling(ddpg.critic_learning_rate, ddpg.learning_rate_final),
         "buffer_size": ddpg.replay_rows,
         "learning_starts": ddpg.warmup_rows,
         "batch_size": ddpg.batch,

@@ -33,7 +33,7 @@ CHOOSABLE = (
 """Of the market's settings those that a trader chooses. Fees, spread, impact and capital are facts: a search that may
 choose them finds a market without costs."""
 LEARNABLE = ("gamma", "ppo.", "ddpg.")
-SHAPES = ("ddpg.replay_rows", "ddpg.twin_critics", "ddpg.n_step", "ddpg.prioritised")
+SHAPES = ("ddpg.replay_rows", "ddpg.twin_critics", "ddpg.n_step", "ddpg.priority_exponent")
 """What PBT may change while a policy trains: what is learned how; not the shape of networks and memory, nor the market,
 whose episodes are under way."""
 

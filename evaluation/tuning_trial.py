@@ -25,6 +25,7 @@ from data_pipeline.errors import InputError
 from data_pipeline.files import write_json
 from envs.config import MarketConfig
 from envs.market import Market
+from evaluation.demonstrations import demonstrator
 from evaluation.tuning_runs import TuneRun, begin_run, end_run, held, newest_of, read_run, read_runs
 from evaluation.tuning_space import Dimension, Settings, applied
 
@@ -74,6 +75,7 @@ def run_trial(config: dict[str, Any], plan: Plan) -> None:
                 validation=later,
                 resume=True,
                 progress=lambda record: _report(record, run, plan) if SCORE in record else None,
+                demonstrations=demonstrator(market, agent),
             )
             end_run(run.path, result.ended_by.replace("_", " "))
         except InputError as error:

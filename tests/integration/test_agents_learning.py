@@ -116,9 +116,11 @@ def test_swings_up_the_pendulum_of_gymnasium(name: PresetName, seed: int) -> Non
     preset = agent_preset(name, iterations=75 if name == "ddpg" else 125, lanes=16, fragment=8, seed=seed, device="cpu")
     ddpg = replace(preset.ddpg, batch=128, updates=32, replay_rows=30_000, warmup_rows=1000, noise=0.3)
     if name == "ddpg":
-        ddpg = replace(ddpg, actor_learning_rate=3e-3, critic_learning_rate=3e-3)
+        ddpg = replace(ddpg, actor_learning_rate=3e-3, critic_learning_rate=3e-3, learning_rate_final=3e-3)
     else:
-        ddpg = replace(ddpg, batch=256, actor_learning_rate=2e-3, critic_learning_rate=3e-3, tau=0.05)
+        ddpg = replace(
+            ddpg, batch=256, actor_learning_rate=2e-3, critic_learning_rate=2e-3, learning_rate_final=2e-3, tau=0.05
+        )
     with algorithm(replace(preset, ddpg=ddpg), "gymnasium_pendulum") as built:
         for _ in range(preset.iterations):
             built.train()

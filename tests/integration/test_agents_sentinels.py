@@ -89,7 +89,7 @@ def daily(values: NDArray[np.float64]) -> NDArray[np.float64]:
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize(
     ("algorithm", "mode", "iterations", "share"),
-    [("ppo", "discrete", 40, SHARE), ("ppo", "multi_discrete", 60, MULTI_SHARE), ("ddpg", "continuous", 150, SHARE)],
+    [("ppo", "discrete", 40, SHARE), ("ppo", "multi_discrete", 60, MULTI_SHARE), ("ddpg", "continuous", 120, SHARE)],
 )
 def test_finds_the_planted_edge(
     algorithm: str, mode: str, iterations: int, share: float, seed: int, tmp_path: Path

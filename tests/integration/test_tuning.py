@@ -61,7 +61,10 @@ def prepared(out: Path, parts: tuple[list[Market], list[Market]], config: TuneCo
                 agent_preset("ddpg", iterations=2, **TINY),
                 ddpg=replace(agent_preset("ddpg").ddpg, warmup_rows=100, updates=2, batch=32),
             ),
-            lambda a: replace(a, ddpg=replace(a.ddpg, actor_learning_rate=0.005, critic_learning_rate=0.005)),
+            lambda a: replace(
+                a,
+                ddpg=replace(a.ddpg, actor_learning_rate=0.005, critic_learning_rate=0.005, learning_rate_final=0.005),
+            ),
         ),
     ],
     ids=["ppo", "ddpg"],
