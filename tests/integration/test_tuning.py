@@ -14,11 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from agents import checkpoints
 from agents.config import AgentConfig, agent_preset
 from agents.config_files import read_settings
+from agents.flat_adam import FlatAdam
 from agents.train import train
 from data_pipeline.errors import InputError
 from envs.config import MarketConfig
@@ -79,9 +79,9 @@ def test_a_checkpoint_taken_over_learns_at_the_new_rate(
     """What PBT does: another run's checkpoint, under other settings. The old rate lies in the optimizer's state."""
     rules = replace(RULES, action_mode="continuous" if agent.algorithm == "ddpg" else "discrete")
     rates: list[float] = []
-    step = torch.optim.Adam.step
+    step = FlatAdam.step
     monkeypatch.setattr(
-        torch.optim.Adam,
+        FlatAdam,
         "step",
         lambda self, *args: (rates.extend(group["lr"] for group in self.param_groups), step(self, *args))[1],
     )
