@@ -5,19 +5,26 @@ import numpy as np
 from envs import lanes
 from envs import terms as T
 from envs.compiled import inlined
-from envs.fills import impact_fraction, liquidation_price, order_quantity, unit_notional, whole_lots, worth
+from envs.fills import (
+    entry_fill,
+    entry_size,
+    exit_fill,
+    is_win,
+    liquidation_price,
+    opened,
+    order_quantity,
+    side_of,
+    unit_notional,
+    whole_lots,
+    worth,
+)
 from envs.rewards import step_reward
-from features.brackets import bracket_levels, market_price
 from features.maths import log
+from features.vector_memory import load, store
+from features.vectors import larger, select
 
 EQUITY_FLOOR = 1e-3
 """Logarithms see at least this fraction of the initial capital: leverage can take equity below zero."""
-
-
-@inlined
-def side_of(quantity: float) -> float:
-    """+1.0 for a long, -1.0 for a short position."""
-    return 1.0 if quantity > 0.0 else -1.0
 
 
 @inlined
@@ -54,29 +61,14 @@ def enter_at_market(
     clock: np.ndarray,
     terms: np.ndarray,
 ) -> float:
-    """Enter lane i, flat, at `arrival` moved by half-spread and impact; returns the size that was filled.
-
-    The size that fits the price without impact sets the impact by which the final size is found, which pays its own.
-    """
+    """Enter lane i, flat, at `arrival` moved by half-spread and impact; returns the size that was filled."""
     side = side_of(order[0])
-    fraction, fee_rate = min(abs(order[0]), 1.0), terms[T.TAKER_FEE]
-    cash = account[lanes.CASH, i]
-    before = market_price(arrival, side, half_spread)
-    size = order_quantity(cash, fraction, before, fee_rate, np.inf, terms)
-    worst = before
-    if terms[T.IMPACT] > 0.0 and size > 0.0:
-        allowed = size if size <= budget else whole_lots(budget, terms)
-        worst = market_price(arrival, side, half_spread + impact_fraction(allowed, impact, terms))
-        size = order_quantity(cash, fraction, worst, fee_rate, np.inf, terms)
-    if size > budget:
-        size = order_quantity(cash, fraction, worst, fee_rate, budget, terms)
-        clock[lanes.PARTIAL, i] += size > 0.0
+    size, _, wanted = entry_size(account[lanes.CASH, i], order[0], arrival, half_spread, impact, budget, terms)
+    clock[lanes.PARTIAL, i] += wanted > budget and size > 0.0
     if size == 0.0:
         clock[lanes.REFUSED, i] += 1
         return 0.0
-    price = market_price(arrival, side, half_spread + impact_fraction(size, impact, terms))
-    spread = side * size * (worth(before, terms) - worth(arrival, terms))
-    total = side * size * (worth(price, terms) - worth(mid, terms))
+    price, spread, impact_cost = entry_fill(side, size, mid, arrival, half_spread, impact, terms)
     enter(
         i,
         bar,
@@ -84,9 +76,9 @@ def enter_at_market(
         size,
         price,
         mid,
-        fee_rate,
+        terms[T.TAKER_FEE],
         spread,
-        total - spread,
+        impact_cost,
         order[1],
         order[2],
         order[3],
@@ -144,29 +136,26 @@ def enter(
     terms: np.ndarray,
 ) -> None:
     """Book the fill of a flat lane's entry and set its bracket."""
-    quantity = side * size
-    fee = size * unit_notional(price, terms) * fee_rate
-    account[lanes.CASH, i] -= quantity * worth(price, terms) + fee
+    cash, fee, take_profit, stop_loss, liquidation, risk_unit = opened(
+        account[lanes.CASH, i], side, size, price, fee_rate, tp_bps, sl_bps, terms
+    )
+    account[lanes.CASH, i] = cash
     account[lanes.FEES, i] += fee
     account[lanes.SPREAD_COST, i] += spread
     account[lanes.IMPACT_COST, i] += impact
-    account[lanes.QTY, i] = quantity
+    account[lanes.QTY, i] = side * size
     account[lanes.ENTRY_PRICE, i] = price
     account[lanes.ENTRY_MID, i] = mid
     account[lanes.ENTRY_FEE, i] = fee
     account[lanes.ENTRY_SPREAD, i] = spread
     account[lanes.ENTRY_IMPACT, i] = impact
     account[lanes.FUNDING, i] = 0.0
-    take_profit, stop_loss = bracket_levels(
-        price, side, tp_bps, sl_bps, terms[T.TICK_NUMERATOR], terms[T.TICK_DENOMINATOR]
-    )
     account[lanes.TAKE_PROFIT, i] = take_profit
     account[lanes.STOP_LOSS, i] = stop_loss
-    account[lanes.LIQUIDATION, i] = liquidation_price(account[lanes.CASH, i], quantity, terms)
+    account[lanes.LIQUIDATION, i] = liquidation
     account[lanes.BEST, i] = price
     account[lanes.TTL, i] = ttl
-    distance = side * (price - stop_loss)
-    account[lanes.RISK_UNIT, i] = distance if distance < np.inf else 0.01 * price
+    account[lanes.RISK_UNIT, i] = risk_unit
     clock[lanes.ENTRY_ROW, i] = bar
     clock[lanes.CLOSING, i] = lanes.NO_EXIT
     clock[lanes.DAY_ENTRIES, i] += 1
@@ -201,7 +190,6 @@ def close_position(
 ) -> float:
     """Close lane i's position as far as `budget` allows and record the exit; returns the size that was filled.
 
-    A take-profit fills at `mid` itself, as maker; anything else at `arrival` moved by half-spread and impact, as taker.
     What is left of a market exit stays marked as CLOSING.
     """
     quantity = account[lanes.QTY, i]
@@ -216,19 +204,13 @@ def close_position(
         if size <= 0.0:
             return 0.0
     part = size / held_size if size < held_size else 1.0
-    price, fee_rate, spread, impact_cost = mid, terms[T.MAKER_FEE], 0.0, 0.0
-    if reason != lanes.BY_TAKE_PROFIT:
-        before = market_price(arrival, -side, half_spread)
-        price = market_price(arrival, -side, half_spread + impact_fraction(size, impact, terms))
-        fee_rate = terms[T.TAKER_FEE] + (terms[T.LIQUIDATION_FEE] if reason == lanes.BY_LIQUIDATION else 0.0)
-        spread = side * size * (worth(arrival, terms) - worth(before, terms))
-        impact_cost = side * size * (worth(mid, terms) - worth(price, terms)) - spread
-    fee = size * unit_notional(price, terms) * fee_rate
-    account[lanes.CASH, i] += side * size * worth(price, terms) - fee
+    price, proceeds, fee, spread, impact_cost, gross = exit_fill(
+        side, size, account[lanes.ENTRY_MID, i], mid, arrival, half_spread, impact, reason, terms
+    )
+    account[lanes.CASH, i] += proceeds
     account[lanes.FEES, i] += fee
     account[lanes.SPREAD_COST, i] += spread
     account[lanes.IMPACT_COST, i] += impact_cost
-    gross = side * size * (worth(mid, terms) - worth(account[lanes.ENTRY_MID, i], terms))
     fees = part * account[lanes.ENTRY_FEE, i] + fee
     spreads = part * account[lanes.ENTRY_SPREAD, i] + spread
     impacts = part * account[lanes.ENTRY_IMPACT, i] + impact_cost
@@ -266,24 +248,25 @@ def _record(
     trades: np.ndarray,
 ) -> None:
     """Write an exit into lane i's ring and count it."""
-    # A remainder is a division; one slot, as training has, needs none.
-    slot = clock[lanes.TRADES, i] % trades.shape[1] if trades.shape[1] > 1 else 0
-    record = trades[i, slot]
-    record[lanes.SIDE] = side
-    record[lanes.SIZE] = size
-    record[lanes.ENTRY_BAR] = clock[lanes.ENTRY_ROW, i]
-    record[lanes.ENTRY_FILL] = account[lanes.ENTRY_PRICE, i]
-    record[lanes.EXIT_BAR] = bar
-    record[lanes.EXIT_FILL] = price
-    record[lanes.REASON] = reason
-    record[lanes.HELD] = held
-    record[lanes.GROSS_PNL] = gross
-    record[lanes.TRADE_FEES] = fees
-    record[lanes.TRADE_SPREAD] = spread
-    record[lanes.TRADE_IMPACT] = impact
-    record[lanes.TRADE_FUNDING] = funding
+    if trades.shape[1] > 0:
+        # A remainder is a division; one slot needs none.
+        slot = clock[lanes.TRADES, i] % trades.shape[1] if trades.shape[1] > 1 else 0
+        record = trades[i, slot]
+        record[lanes.SIDE] = side
+        record[lanes.SIZE] = size
+        record[lanes.ENTRY_BAR] = clock[lanes.ENTRY_ROW, i]
+        record[lanes.ENTRY_FILL] = account[lanes.ENTRY_PRICE, i]
+        record[lanes.EXIT_BAR] = bar
+        record[lanes.EXIT_FILL] = price
+        record[lanes.REASON] = reason
+        record[lanes.HELD] = held
+        record[lanes.GROSS_PNL] = gross
+        record[lanes.TRADE_FEES] = fees
+        record[lanes.TRADE_SPREAD] = spread
+        record[lanes.TRADE_IMPACT] = impact
+        record[lanes.TRADE_FUNDING] = funding
     clock[lanes.TRADES, i] += 1
-    if gross - fees - spread - impact - funding > 0.0:
+    if is_win(gross, fees, spread, impact, funding):
         clock[lanes.WINS, i] += 1
         clock[lanes.STREAK, i] = 0
     else:
@@ -324,7 +307,7 @@ def value_account(
 ) -> bool:
     """Value lane i at the bar's close; whether that ruined (and so closed) the account.
 
-    The equity before is left where the reward goes, for `measure_account` or `measure_lanes`, which must follow.
+    The equity before is left where the reward goes, for `measure_account` or `measure_together`, which must follow.
     """
     account[lanes.REWARD, i] = account[lanes.EQUITY, i]
     equity = account[lanes.CASH, i] + position_value(i, close, account, terms)
@@ -361,26 +344,22 @@ def measure_account(i: int, close: float, account: np.ndarray, terms: np.ndarray
 
 
 @inlined
-def measure_lanes(count: int, account: np.ndarray, terms: np.ndarray) -> None:
-    """`measure_account`, to the last bit, of the first `count` lanes whose reward is the change in log equity.
+def measure_together(i: int, account: np.ndarray, clock: np.ndarray, terms: np.ndarray) -> None:
+    """`measure_account`, to the last bit, of the WIDTH lanes from i on where the reward is the change in log equity.
 
-    Many short loops over rows, which become vector instructions (one loop would have to prove too many rows apart);
-    where nothing moved they change nothing.
+    FRESH lanes become RUNNING ones; where nothing moved nothing else changes.
     """
-    for k in range(np.uint64(count)):
-        account[lanes.REWARD, k] = log(max(account[lanes.EQUITY, k], EQUITY_FLOOR * account[lanes.INITIAL, k]))
-    for k in range(np.uint64(count)):
-        change = account[lanes.REWARD, k] - account[lanes.LOG_EQUITY, k]
-        account[lanes.SQUARED_RETURNS, k] += change * change
-    for k in range(np.uint64(count)):
-        log_equity = account[lanes.REWARD, k]
-        account[lanes.REWARD, k] = terms[T.REWARD_SCALE] * (log_equity - account[lanes.LOG_EQUITY, k])
-        account[lanes.LOG_EQUITY, k] = log_equity
-    for k in range(np.uint64(count)):
-        account[lanes.PEAK, k] = max(account[lanes.PEAK, k], account[lanes.EQUITY, k])
-    for k in range(np.uint64(count)):
-        drawdown = 1.0 - account[lanes.EQUITY, k] / account[lanes.PEAK, k]
-        account[lanes.MAX_DRAWDOWN, k] = max(account[lanes.MAX_DRAWDOWN, k], drawdown)
+    equity, before = load(account, lanes.EQUITY, i), load(account, lanes.LOG_EQUITY, i)
+    log_equity = log(larger(equity, EQUITY_FLOOR * load(account, lanes.INITIAL, i)))
+    change = log_equity - before
+    phase = load(clock, lanes.PHASE, i)
+    peak = larger(load(account, lanes.PEAK, i), equity)
+    store(account, lanes.REWARD, i, select(phase == lanes.FRESH, 0.0, terms[T.REWARD_SCALE] * change))
+    store(account, lanes.LOG_EQUITY, i, log_equity)
+    store(account, lanes.SQUARED_RETURNS, i, load(account, lanes.SQUARED_RETURNS, i) + change * change)
+    store(account, lanes.PEAK, i, peak)
+    store(account, lanes.MAX_DRAWDOWN, i, larger(load(account, lanes.MAX_DRAWDOWN, i), 1.0 - equity / peak))
+    store(clock, lanes.PHASE, i, select(phase == lanes.FRESH, lanes.RUNNING, phase))
 
 
 @inlined

@@ -121,13 +121,16 @@ def _menu(tp_bps: tuple[float, ...], sl_bps: tuple[float, ...], config: MarketCo
 def decode_choices(actions: np.ndarray, counts: np.ndarray, menu: np.ndarray, orders: np.ndarray) -> int:
     """Look up int64 choices (N, k) in the menu; returns the first lane with a choice out of range, or -1."""
     for i in range(actions.shape[0]):
-        index = 0
-        for k in range(counts.shape[0]):
-            if actions[i, k] < 0 or actions[i, k] >= counts[k]:
+        index = np.uint64(actions[i, 0])  # a negative one lies above every count
+        if index >= np.uint64(counts[0]):
+            return i
+        for k in range(1, counts.shape[0]):
+            choice = np.uint64(actions[i, k])
+            if choice >= np.uint64(counts[k]):
                 return i
-            index = index * counts[k] + actions[i, k]
-        for j in range(ORDER_WIDTH):
-            orders[i, j] = menu[index, j]
+            index = index * np.uint64(counts[k]) + choice
+        orders[i, 0], orders[i, 1], orders[i, 2] = menu[index, 0], menu[index, 1], menu[index, 2]
+        orders[i, 3], orders[i, 4] = menu[index, 3], menu[index, 4]
     return -1
 
 

@@ -78,6 +78,6 @@ def step_alone(table: np.ndarray, choice: int, observation: np.ndarray) -> int:
     arrays: tuple[np.ndarray, ...] = _arrays_of(table)  # type: ignore[call-arg]  # numba passes the context itself
     account, clock, trades, prices, calendar, finer, features, terms, menu = arrays
     ended = move_lane(0, account, clock, prices, calendar, finer, terms, menu[choice], trades)
-    measure_bar(1, account, clock, prices, terms)
+    measure_bar(0, account, clock, prices, terms)
     observe_lane(0, account, clock, prices, features, terms, observation)
     return int(ended)

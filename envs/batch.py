@@ -10,14 +10,16 @@ from envs.config import MarketConfig
 from envs.kernel import close_lanes, replay_orders, step_lanes
 from envs.lanes import REWARD, TERMINATED, TRUNCATED, LaneState
 from envs.market import Market
-from envs.observation import observation_columns
 from envs.terms import trading_terms
 
 
 class LaneBatch:
-    """N lanes that trade one market on one set of terms; `state` holds everything that changes."""
+    """N lanes that trade one market on one set of terms; `state` holds everything that changes.
 
-    def __init__(self, market: Market, config: MarketConfig, lanes: int, *, trade_slots: int = 1) -> None:
+    Single trades are kept where `trade_slots` asks for them; without, many lanes move quicker (`envs.plain`).
+    """
+
+    def __init__(self, market: Market, config: MarketConfig, lanes: int, *, trade_slots: int = 0) -> None:
         self.state = LaneState.create(lanes, trade_slots)
         self.terms = trading_terms(market.instrument, config, market.interval_ms, funded=market.funded)
         self.move_to(market)
@@ -56,17 +58,14 @@ class LaneBatch:
     def replay(self, orders: np.ndarray, equity: np.ndarray, position: np.ndarray) -> None:
         """Step through order rows (S, N, 5) unwatched; `equity` and `position` (S, N) take every close."""
         state, market = self.state, self.market
-        unwatched = np.empty((0, len(observation_columns(market))), dtype=np.float32)
         replay_orders(
             state.account,
             state.clock,
             market.prices,
             market.calendar,
             market.finer,
-            market.observations,
             self.terms,
             orders,
-            unwatched,
             state.trades,
             equity,
             position,
@@ -84,10 +83,15 @@ class LaneBatch:
 
     @property
     def terminated(self) -> np.ndarray:
-        """bool (N,) of the last step; fresh."""
-        return self.state.count(TERMINATED) != 0
+        """int64 (N,), 0 or 1, of the last step; a view."""
+        return self.state.count(TERMINATED)
 
     @property
     def truncated(self) -> np.ndarray:
-        """bool (N,) of the last step; fresh."""
-        return self.state.count(TRUNCATED) != 0
+        """int64 (N,), 0 or 1, of the last step; a view."""
+        return self.state.count(TRUNCATED)
+
+    @property
+    def ended(self) -> np.ndarray:
+        """bool (N,): whose episode the last step ended, in one way or the other; fresh."""
+        return self.terminated != self.truncated

@@ -13,7 +13,7 @@ from typing import Any
 
 from numba import njit
 
-from features import brackets, maths
+from features import brackets, maths, vector_memory, vectors
 
 
 @cache
@@ -25,7 +25,7 @@ def _sources(folder: Path) -> str:
     """
     own = Path(__file__).parent
     files = [path for place in dict.fromkeys((own, folder)) for path in sorted(place.glob("*.py"))]
-    files += [Path(brackets.__file__), Path(maths.__file__)]
+    files += [Path(str(module.__file__)) for module in (brackets, maths, vector_memory, vectors)]
     return sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
 
 

@@ -1,6 +1,7 @@
 """Where episodes begin and end, and what is told about one that has ended."""
 
 import math
+import sys
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from envs.streams import first_streams, next_random
 
 DAY_MS = 86_400_000
 YEAR_MS = 365 * DAY_MS
+_NOBODY = np.zeros(0, dtype=bool)
 COST_ROWS = (lanes.FEES, lanes.SPREAD_COST, lanes.IMPACT_COST, lanes.FUNDING_COST)
 
 
@@ -65,17 +67,19 @@ def start_episodes(
     sequential: bool,
     stagger: bool,
 ) -> None:
-    """Begin a new episode in the lanes where bool `chosen` (N,) is true; each draws exactly three numbers.
+    """Begin a new episode in the lanes where bool `chosen` (N,) is true, or, where `chosen` is empty, whose episode has
+    ended; each draws exactly three numbers.
 
     windows   as `episode_windows`
     draw      float64 (3,): low and high of the initial capital, log-uniform between them; log of how much likelier the
               last start is than the first
     stagger   ends the episode after a random part of its bars, so that lanes that start together do not end together
     """
-    count = chosen.shape[0]
+    count = streams.shape[0]
     total = windows[-1, 1]
     for i in range(count):
-        if not chosen[i]:
+        over = clock[lanes.TERMINATED, i] != clock[lanes.TRUNCATED, i]
+        if not (chosen[i] if chosen.shape[0] > 0 else over):
             continue
         place, wealth, part = next_random(streams, i), next_random(streams, i), next_random(streams, i)
         if draw[2] > 0.0:  # the inverse of the distribution function of an exponential density on [0, 1)
@@ -124,10 +128,51 @@ def episode_statistics(state: LaneState, interval_ms: int, ended: np.ndarray) ->
     liquidated     exits forced by the exchange, int64
     bars           length so far, int64
     """
-    reals = np.zeros((len(_REALS), len(ended)))
-    counts = np.zeros((len(_COUNTS), len(ended)), dtype=np.int64)
-    _tell_episodes(state.account, state.clock, ended, interval_ms, reals, counts)
-    return dict(zip((*_REALS, *_COUNTS), (*reals, *counts), strict=True))
+    return StatisticsTable(len(ended)).tell(state, interval_ms, ended)
+
+
+class StatisticsTable:
+    """Arrays that `episode_statistics` are told in, which can be used again when nobody has one of them any more."""
+
+    def __init__(self, lanes: int) -> None:
+        self.lanes = lanes
+        table = np.zeros((len(_REALS) + len(_COUNTS), lanes))
+        self._reals, self._counts = table[: len(_REALS)], table[len(_REALS) :].view(np.int64)
+        self._rows = dict(zip(_REALS + _COUNTS, (*self._reals, *self._counts), strict=True))
+        # A view of a view refers to the memory's owner, so whoever holds a part of a row shows here too.
+        self._held = (table, *self._rows.values())
+        self._told = np.zeros(lanes, dtype=bool)
+        del table
+        self._references = sum(map(sys.getrefcount, self._held))
+
+    @property
+    def free(self) -> bool:
+        """Whether nobody holds what was told."""
+        return sum(map(sys.getrefcount, self._held)) == self._references
+
+    def tell(self, state: LaneState, interval_ms: int, ended: np.ndarray) -> dict[str, np.ndarray]:
+        """`episode_statistics` of `state`."""
+        _tell_episodes(state.account, state.clock, self._told, ended, interval_ms, self._reals, self._counts)
+        self._told = ended.copy()
+        return self._rows.copy()
+
+
+class StatisticsTables:
+    """`episode_statistics` for who tells them often: of a thousand lanes some episode ends at every other step, and as
+    many new arrays each time would drive out of the processor's cache what the next step needs."""
+
+    def __init__(self) -> None:
+        self._tables: list[StatisticsTable] = []
+
+    def tell(self, state: LaneState, interval_ms: int, ended: np.ndarray) -> dict[str, np.ndarray]:
+        """`episode_statistics`, in arrays that stay as they are for as long as somebody has one of them."""
+        for table in self._tables:
+            if table.free and table.lanes == len(ended):
+                break
+        else:
+            table = StatisticsTable(len(ended))
+            self._tables = [table, *self._tables[:1]]  # callers have the last infos while they ask for the next
+        return table.tell(state, interval_ms, ended)
 
 
 _COSTS = ("fees", "spread_cost", "impact_cost", "funding")
@@ -137,11 +182,19 @@ _COUNTS = ("trades", "refused", "liquidated", "bars")
 
 @kernel
 def _tell_episodes(
-    account: np.ndarray, clock: np.ndarray, ended: np.ndarray, interval_ms: int, reals: np.ndarray, counts: np.ndarray
+    account: np.ndarray,
+    clock: np.ndarray,
+    told: np.ndarray,
+    ended: np.ndarray,
+    interval_ms: int,
+    reals: np.ndarray,
+    counts: np.ndarray,
 ) -> None:
-    """`episode_statistics` into reals (12, N) and counts (4, N): an episode ends somewhere at almost every step of a
-    thousand lanes, so this is part of the step's time."""
+    """`episode_statistics` into reals (12, N) and counts (4, N), which hold those of the lanes `told` before."""
     for i in range(ended.shape[0]):
+        if told[i]:
+            reals[:, i] = 0.0
+            counts[:, i] = 0
         if not ended[i]:
             continue
         bars = clock[lanes.ROW, i] - clock[lanes.FIRST_ROW, i]
@@ -187,6 +240,13 @@ class EpisodeStarter:
         """Give every lane the first state of its stream, and the first of its sequential windows."""
         self._state.streams[:] = first_streams(key, self._numbers)
         self._state.count(lanes.WINDOW)[:] = np.arange(len(self._numbers))
+
+    def restart(self) -> None:
+        """Begin an episode in the lanes whose last one has ended."""
+        state, sequential = self._state, self._config.episode_start == "sequential"
+        start_episodes(
+            state.account, state.clock, state.streams, _NOBODY, self._windows, self._draw, sequential, stagger=False
+        )
 
     def start(self, chosen: np.ndarray, options: dict[str, Any] | None = None) -> None:
         """Begin an episode in the lanes where bool `chosen` (N,) is true; `options` as `ScalpingEnv.reset`."""

@@ -3,18 +3,17 @@
 import numpy as np
 
 from envs import lanes
-from envs import terms as T
-from envs.accounting import close_position, side_of
+from envs.accounting import close_position
 from envs.columns import FINER, HIGH, LOW, OPEN
 from envs.compiled import inlined
+from envs.fills import exit_inside, liquidates, nearer_level, side_of
 from features.brackets import bracket_exit
 
 
 @inlined
 def nearer_stop(i: int, side: float, account: np.ndarray) -> float:
-    """The level that an adverse move meets first: the stop, or the liquidation price where that is nearer."""
-    stop_loss, liquidation = account[lanes.STOP_LOSS, i], account[lanes.LIQUIDATION, i]
-    return stop_loss if side * (stop_loss - liquidation) > 0.0 else liquidation
+    """`nearer_level` of lane i's position."""
+    return nearer_level(side, account[lanes.STOP_LOSS, i], account[lanes.LIQUIDATION, i])
 
 
 @inlined
@@ -36,7 +35,7 @@ def leave(
     """Close what `budget` allows; a stop at or beyond the liquidation price is one, and takes all there is."""
     quantity = account[lanes.QTY, i]
     room = budget
-    if reason == lanes.BY_STOP_LOSS and side_of(quantity) * (mid - account[lanes.LIQUIDATION, i]) <= 0.0:
+    if liquidates(reason, side_of(quantity), mid, account[lanes.LIQUIDATION, i]):
         reason = lanes.BY_LIQUIDATION
         room = np.inf
     return close_position(i, bar, held, mid, arrival, half_spread, impact, room, reason, account, clock, terms, trades)
@@ -86,8 +85,7 @@ def leave_inside(
     trades: np.ndarray,
 ) -> None:
     """Close by the bracket inside a bar that touched `both` barriers or one; `unclear` says that nothing told which."""
-    if unclear and terms[T.TARGET_FIRST] != 0.0:
-        reason, mid = lanes.BY_TAKE_PROFIT, take_profit
+    reason, mid = exit_inside(reason, mid, take_profit, unclear, terms)
     held = bar - clock[lanes.ENTRY_ROW, i] + 1
     size = leave(i, bar, held, mid, mid, half_spread, impact, budget, reason, account, clock, terms, trades)
     if both and size > 0.0:

@@ -13,6 +13,9 @@ Order of events as a lane goes from row t (whose close it has seen) to bar t+1:
 
 Every fill of a bar draws on one budget, the account's share of the bar's volume.
 
+Under most rules `envs.plain` moves WIDTH lanes at once by vector instructions, through the same functions, and leaves
+whoever meets anything rare to `move_lane`; the bits are the same either way.
+
 Arguments are few because each array costs a call 20 ns: a lane's state is two arrays whatever its fields, all terms are
 one, results are rows of the state. `envs.alone` hands them over in one table.
 """
@@ -26,26 +29,26 @@ from envs.accounting import (
     enter_at_market,
     mark_account,
     measure_account,
-    measure_lanes,
+    measure_together,
     open_account,
     pay_funding,
-    side_of,
     value_account,
 )
 from envs.columns import CLOSE, DAY, FUNDING, HALF_SPREAD, HIGH, IMPACT, LOW, OPEN, TRADABLE, VOLUME
 from envs.compiled import inlined, kernel
-from envs.fills import arrival_price
+from envs.fills import arrival_price, exit_at_open, side_of
 from envs.intrabar import leave, meet_bracket, nearer_stop
-from envs.observation import observe_lane
+from envs.observation import observe_lane, observe_together
+from envs.plain import ALL, move_together, serves
 from envs.prefetch import prefetch_item, prefetch_row
 from envs.resting import meet_limit, move_stop, place_limit
 from envs.risk import allowed_target, begin_bar, end_bar
-from features.brackets import bracket_exit
+from envs.scratch import stack_floats
+from envs.terms import TERMS
+from features.vectors import WIDTH
 
 _LOOK_AHEAD = 32
 """Lanes between asking for a lane's next row and reading it: about one memory latency of work."""
-_VECTOR_LANES = 8
-"""Fewer lanes do not fill a vector register."""
 
 
 @kernel
@@ -71,45 +74,73 @@ def step_lanes(
 
     No lane may stand at the market's last row.
     """
-    return step_inlined(account, clock, trades, prices, calendar, finer, features, terms, orders, observations)
+    ended = 0
+    count = orders.shape[0]
+    watched = observations.shape[0]
+    unguarded = terms[T.RISK] == 0.0
+    # On the stack nobody else can write: what is read there once need not be read again.
+    known = stack_floats(1, TERMS)[0]
+    for j in range(TERMS):
+        known[j] = terms[j]
+    known[T.INVERSE] = 0.0  # as `serves` has seen: no code for the other kind of contract
+    together = count // WIDTH * WIDTH if serves(terms, trades) else 0
+    for first in range(0, together, WIDTH):
+        for i in range(first + _LOOK_AHEAD if first > 0 else 0, min(first + _LOOK_AHEAD + WIDTH, count)):
+            ask_for_prices(i, clock, prices)
+            if watched > 0:
+                prefetch_row(features, clock[lanes.ROW, i] + 1)
+        moved, finished = move_together(first, account, clock, prices, calendar, finer, known, orders)
+        ended += finished
+        if moved != ALL:
+            for k in range(WIDTH):
+                if not moved >> k & 1:
+                    i = first + k
+                    ended += _move_or_pass(
+                        i, unguarded, account, clock, prices, calendar, finer, terms, orders[i], trades
+                    )
+        measure_together(first, account, clock, known)
+        if watched > 0:
+            observe_together(first, account, clock, prices, features, known, observations)
+    for i in range(together, count):
+        if i + _LOOK_AHEAD < count:
+            ask_for_prices(i + _LOOK_AHEAD, clock, prices)
+            if watched > 0:
+                prefetch_row(features, clock[lanes.ROW, i + _LOOK_AHEAD] + 1)
+        ended += _move_or_pass(i, unguarded, account, clock, prices, calendar, finer, terms, orders[i], trades)
+        measure_bar(i, account, clock, prices, terms)
+        if watched > 0:
+            observe_lane(i, account, clock, prices, features, terms, observations[i])
+    return ended
 
 
 @inlined
-def step_inlined(
+def _move_or_pass(
+    i: int,
+    unguarded: bool,
     account: np.ndarray,
     clock: np.ndarray,
-    trades: np.ndarray,
     prices: np.ndarray,
     calendar: np.ndarray,
     finer: np.ndarray,
-    features: np.ndarray,
     terms: np.ndarray,
-    orders: np.ndarray,
-    observations: np.ndarray,
-) -> int:
-    """`step_lanes`, for compiled callers that step in a loop: a call costs 40 ns, most of a quiet bar of one lane."""
-    ended = 0
-    count = orders.shape[0]
-    unguarded = terms[T.RISK] == 0.0
-    for i in range(count):
-        if i + _LOOK_AHEAD < count:
-            coming = np.uint64(clock[lanes.ROW, i + _LOOK_AHEAD] + 1)
-            prefetch_item(prices, coming, OPEN)
-            prefetch_item(prices, coming, TRADABLE)
-        if clock[lanes.PHASE, i] == lanes.FRESH:
-            clock[lanes.TERMINATED, i] = 0
-            clock[lanes.TRUNCATED, i] = 0
-        elif unguarded and _stays_flat(i, orders[i], account):
-            ended += _pass_bar(i, account, clock)
-        elif move_lane(i, account, clock, prices, calendar, finer, terms, orders[i], trades):
-            ended += 1
-    measure_bar(count, account, clock, prices, terms)
-    for i in range(observations.shape[0]):
-        if i + _LOOK_AHEAD < count:
-            coming = clock[lanes.ROW, i + _LOOK_AHEAD]
-            prefetch_row(features, coming)
-        observe_lane(i, account, clock, prices, features, terms, observations[i])
-    return ended
+    order: np.ndarray,
+    trades: np.ndarray,
+) -> bool:
+    """Let lane i show its first row, stay as it is, or move by `move_lane`; whether its episode ended."""
+    if clock[lanes.PHASE, i] == lanes.FRESH:
+        clock[lanes.TERMINATED, i] = 0
+        clock[lanes.TRUNCATED, i] = 0
+        return False
+    if unguarded and _stays_flat(i, order, account):
+        return _pass_bar(i, account, clock)
+    return move_lane(i, account, clock, prices, calendar, finer, terms, order, trades)
+
+
+@inlined
+def ask_for_prices(i: int, clock: np.ndarray, prices: np.ndarray) -> None:
+    """Prefetch what lane i's next step will read."""
+    coming = np.uint64(clock[lanes.ROW, i] + 1)
+    prefetch_item(prices, coming, OPEN)  # a row is a cache line
 
 
 @inlined
@@ -132,22 +163,16 @@ def _pass_bar(i: int, account: np.ndarray, clock: np.ndarray) -> bool:
 
 
 @inlined
-def measure_bar(count: int, account: np.ndarray, clock: np.ndarray, prices: np.ndarray, terms: np.ndarray) -> None:
-    """What the bar did to every lane's equity, and what circuit breakers make of it; no lane is FRESH any more."""
-    plain = terms[T.REWARD_MODE] == T.LOG_EQUITY and count >= _VECTOR_LANES
-    guarded = terms[T.RISK] != 0.0
-    if plain:
-        measure_lanes(count, account, terms)
-    for i in range(count):
-        if clock[lanes.PHASE, i] == lanes.FRESH:
-            clock[lanes.PHASE, i] = lanes.RUNNING
-            account[lanes.REWARD, i] = 0.0
-            continue
-        bar = clock[lanes.ROW, i]
-        if not plain:
-            measure_account(i, prices[bar, CLOSE], account, terms)
-        if guarded:
-            end_bar(i, bar, prices[bar, HIGH], prices[bar, LOW], account, clock, terms)
+def measure_bar(i: int, account: np.ndarray, clock: np.ndarray, prices: np.ndarray, terms: np.ndarray) -> None:
+    """What the bar did to lane i's equity, and what circuit breakers make of it; the lane is FRESH no more."""
+    if clock[lanes.PHASE, i] == lanes.FRESH:
+        clock[lanes.PHASE, i] = lanes.RUNNING
+        account[lanes.REWARD, i] = 0.0
+        return
+    bar = clock[lanes.ROW, i]
+    measure_account(i, prices[bar, CLOSE], account, terms)
+    if terms[T.RISK] != 0.0:
+        end_bar(i, bar, prices[bar, HIGH], prices[bar, LOW], account, clock, terms)
 
 
 @inlined
@@ -186,22 +211,21 @@ def move_lane(
         if terms[T.FUNDED] != 0.0 and calendar[bar, FUNDING] != 0.0:
             pay_funding(i, open_, calendar[bar, FUNDING], account, terms)
         side = side_of(account[lanes.QTY, i])
-        take_profit, stop_loss = account[lanes.TAKE_PROFIT, i], nearer_stop(i, side, account)
-        reason, mid, _ = bracket_exit(side, open_, open_, open_, take_profit, stop_loss)
         held = bar - clock[lanes.ENTRY_ROW, i]
-        arrival = mid
-        used_up = reason != lanes.NO_EXIT
-        if not used_up:
-            adverse = prices[bar, LOW] if side > 0.0 else prices[bar, HIGH]
-            arrival = arrival_price(open_, adverse, terms[T.LATENCY])
-            reason = clock[lanes.CLOSING, i]
-            if reason != lanes.NO_EXIT:
-                used_up = True
-            elif side * wanted <= 0.0:
-                reason = lanes.BY_FORCE if not allowed else lanes.BY_RISK if side * target > 0.0 else lanes.BY_SIGNAL
-            elif held >= account[lanes.TTL, i]:
-                reason = lanes.BY_TIME_OUT
-                used_up = True
+        reason, mid, arrival, used_up = exit_at_open(
+            side,
+            open_,
+            prices[bar, LOW] if side > 0.0 else prices[bar, HIGH],
+            account[lanes.TAKE_PROFIT, i],
+            nearer_stop(i, side, account),
+            clock[lanes.CLOSING, i],
+            wanted,
+            target,
+            allowed,
+            held,
+            account[lanes.TTL, i],
+            terms,
+        )
         if reason != lanes.NO_EXIT:
             budget -= leave(
                 i, bar, held, mid, arrival, half_spread, impact, budget, reason, account, clock, terms, trades
@@ -259,21 +283,24 @@ def replay_orders(
     prices: np.ndarray,
     calendar: np.ndarray,
     finer: np.ndarray,
-    features: np.ndarray,
     terms: np.ndarray,
     orders: np.ndarray,
-    unwatched: np.ndarray,
     trades: np.ndarray,
     equity: np.ndarray,
     position: np.ndarray,
 ) -> None:
     """`step_lanes` for each of S rows of `orders` (S, N, 5); `equity` and `position` (S, N) take every close.
 
-    `unwatched` is an empty float32 (0, C + A): a replay looks at no observations.
+    Nobody looks at observations, and lanes move one by one: a replay has few of them.
     """
+    count = equity.shape[1]
+    unguarded = terms[T.RISK] == 0.0
     for step in range(orders.shape[0]):
-        step_inlined(account, clock, trades, prices, calendar, finer, features, terms, orders[step], unwatched)
-        for i in range(equity.shape[1]):
+        for i in range(count):
+            if i + _LOOK_AHEAD < count:
+                ask_for_prices(i + _LOOK_AHEAD, clock, prices)
+            _move_or_pass(i, unguarded, account, clock, prices, calendar, finer, terms, orders[step, i], trades)
+            measure_bar(i, account, clock, prices, terms)
             equity[step, i] = account[lanes.EQUITY, i]
             position[step, i] = account[lanes.QTY, i]
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_pipeline.errors import InputError
+from envs.aligned import aligned_zeros
 from features import brackets
 
 # Rows of LaneState.account, float64. Money in settlement units (quote; base for inverse contracts), prices in quote.
@@ -129,7 +130,8 @@ class LaneState:
     account  float64 (35, >= N)     money and levels, rows CASH ... USUAL_RANGE
     clock    int64 (24, >= N)       positions in time and counts, rows ROW ... STREAK
     streams  uint64 (N,)            one random stream per lane, used when an episode starts
-    trades   float64 (N, slots, 13) ring of closed trades per lane; trade k of an episode is in slot k % slots
+    trades   float64 (N, slots, 13) ring of closed trades per lane; trade k of an episode is in slot k % slots (none is
+             kept without slots)
 
     The first two may have more columns than there are lanes: were the rows a power of two apart, as with 1,024 lanes,
     all fields of a lane would compete for one set of the processor's cache (which doubled the time of a step).
@@ -147,8 +149,8 @@ class LaneState:
             raise InputError(f"{lanes} lanes cannot be stepped", where="lane state", remedy="use one or more")
         columns = lanes if lanes < 64 else -(-lanes // 64) * 64 + 8
         return cls(
-            account=np.zeros((ACCOUNT_ROWS, columns)),
-            clock=np.zeros((CLOCK_ROWS, columns), dtype=np.int64),
+            account=aligned_zeros((ACCOUNT_ROWS, columns), np.float64),
+            clock=aligned_zeros((CLOCK_ROWS, columns), np.int64),
             streams=np.zeros(lanes, dtype=np.uint64),
             trades=np.zeros((lanes, trade_slots, TRADE_COLUMNS)),
         )

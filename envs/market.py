@@ -12,6 +12,7 @@ import numpy as np
 from data_pipeline.errors import InputError
 from data_pipeline.instruments import Instrument
 from data_pipeline.schema import BarArrays, segments
+from envs.aligned import aligned_empty
 from envs.columns import CALENDAR_COLUMNS, FINER, FINER_COLUMNS, FUNDING, PRICE_COLUMNS, TRADABLE
 from envs.costs import DAY_MS, TradingCosts
 from envs.observation import ACCOUNT_COLUMNS, OBSERVATION_BOUND
@@ -139,7 +140,8 @@ class Market:
         segment_stop = np.repeat(spans[:, 1], spans[:, 1] - spans[:, 0])
         tradable = ~missing.any(axis=1) & (np.arange(len(bars)) + 1 < segment_stop)
         quotes = (bars.open, bars.high, bars.low, bars.close, bars.volume)
-        prices = np.stack([*quotes, half_spread, impact, tradable.astype(np.float64)], axis=1)
+        prices = aligned_empty((len(bars), PRICE_COLUMNS), np.float64)  # a row is a cache line then
+        np.stack([*quotes, half_spread, impact, tradable.astype(np.float64)], axis=1, out=prices)
         first, inside = _finer_rows(bars, finer, interval_ms, where)
         return cls(
             symbol=instrument.symbol,

@@ -119,7 +119,7 @@ class MixedVectorEnv(ScalpingVectorEnv):
         fresh = np.zeros(self.num_envs, dtype=bool)
         coming: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         for number, block in enumerate(self._rooms):
-            slots = np.flatnonzero(block.batch.terminated | block.batch.truncated)
+            slots = np.flatnonzero(block.batch.ended)
             lanes, streams = block.lanes[slots], block.batch.state.streams[slots]
             drawn = self._draw(streams)
             fresh[lanes] = True
@@ -180,3 +180,4 @@ class _RoomyBlock(Block):
         streams, orders, observations = self._room
         self.batch.state.streams = streams[: len(lanes)]
         self.orders, self.observations = orders[: len(lanes)], observations[: len(lanes)]
+        self.look()

@@ -4,10 +4,10 @@ import numpy as np
 
 from envs import lanes
 from envs import terms as T
-from envs.accounting import enter_at_limit, side_of
+from envs.accounting import enter_at_limit
 from envs.columns import HIGH, LOW, OPEN
 from envs.compiled import inlined
-from envs.fills import limit_level
+from envs.fills import limit_level, side_of
 from envs.intrabar import finer_rows, leave_inside, nearer_stop, tell_by_finer
 from features.brackets import bracket_exit, step_down, step_up
 

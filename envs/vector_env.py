@@ -15,7 +15,7 @@ from envs.actions import ORDER_WIDTH, ActionDecoder, action_space
 from envs.batch import LaneBatch
 from envs.config import MarketConfig
 from envs.demo import demo_market
-from envs.episodes import EpisodeStarter, episode_statistics
+from envs.episodes import EpisodeStarter, StatisticsTables
 from envs.lanes import FIRST_ROW, INITIAL
 from envs.market import Market, MarketSource, open_market
 from envs.masks import action_masks
@@ -34,11 +34,17 @@ class Block:
         self.starter = EpisodeStarter(market, config, self.batch.state, numbers)
         self.orders = np.zeros((len(numbers), ORDER_WIDTH))
         self.observations = np.zeros((len(numbers), width), dtype=np.float32)
+        self.statistics = StatisticsTables()
         self.ended = 0
+        self.look()
+
+    def look(self) -> None:
+        """Keep views of the batch's results: looking them up costs as much as copying them."""
+        self.rewards, self.terminated, self.truncated = self.batch.rewards, self.batch.terminated, self.batch.truncated
 
     def restart_ended(self) -> None:
         if self.ended:
-            self.starter.start(self.batch.terminated | self.batch.truncated)
+            self.starter.restart()
 
 
 class ScalpingVectorEnv(VectorEnv):
@@ -148,9 +154,9 @@ class ScalpingVectorEnv(VectorEnv):
                 block.orders[:] = orders[block.lanes]
                 block.ended = block.batch.step(block.orders, block.observations)
                 observations[block.lanes] = block.observations
-            rewards[block.lanes] = block.batch.rewards
-            terminated[block.lanes] = block.batch.terminated if block.ended else False
-            truncated[block.lanes] = block.batch.truncated if block.ended else False
+            rewards[block.lanes] = block.rewards
+            terminated[block.lanes] = block.terminated if block.ended else False
+            truncated[block.lanes] = block.truncated if block.ended else False
         if any(block.ended for block in self._blocks):
             return self._episode_infos(terminated | truncated)
         return {}
@@ -196,7 +202,7 @@ class ScalpingVectorEnv(VectorEnv):
         """The statistics of the lanes in bool `ended` (N,), zero elsewhere, under "account", and the mask."""
         account: dict[str, np.ndarray] = {}
         for block in self._blocks:
-            told = episode_statistics(block.batch.state, block.batch.market.interval_ms, ended[block.lanes])
+            told = block.statistics.tell(block.batch.state, block.batch.market.interval_ms, ended[block.lanes])
             if len(self._blocks) == 1:
                 account = told
                 continue

@@ -11,6 +11,8 @@ holds, so "touched" and "traded through" are exact comparisons. The step 0 / 1 r
 import numpy as np
 from numba import njit
 
+from features.vectors import ceil, floor, select
+
 NO_EXIT, BY_TAKE_PROFIT, BY_STOP_LOSS = range(3)
 
 GRID_TOLERANCE = 1e-6
@@ -31,7 +33,7 @@ def step_down(value: float, numerator: float, denominator: float) -> float:
     """Largest multiple of the step numerator/denominator not above `value`."""
     if numerator == 0.0:
         return value
-    return np.floor(value * (denominator / numerator) + GRID_TOLERANCE) * numerator / denominator
+    return floor(value * (denominator / numerator) + GRID_TOLERANCE) * numerator / denominator
 
 
 @njit(error_model="numpy", forceinline=True)
@@ -39,7 +41,7 @@ def step_up(value: float, numerator: float, denominator: float) -> float:
     """Smallest multiple of the step numerator/denominator not below `value`."""
     if numerator == 0.0:
         return value
-    return np.ceil(value * (denominator / numerator) - GRID_TOLERANCE) * numerator / denominator
+    return ceil(value * (denominator / numerator) - GRID_TOLERANCE) * numerator / denominator
 
 
 @njit(error_model="numpy", forceinline=True)
@@ -47,13 +49,10 @@ def bracket_levels(
     entry: float, side: float, tp_bps: float, sl_bps: float, tick_numerator: float, tick_denominator: float
 ) -> tuple[float, float]:
     """(take-profit, stop-loss) prices around the fill price `entry`, both rounded to the tick away from it."""
-    above = entry * (1.0 + 1e-4 * (tp_bps if side > 0.0 else sl_bps))
-    below = entry * (1.0 - 1e-4 * (sl_bps if side > 0.0 else tp_bps))
-    above = step_up(above, tick_numerator, tick_denominator)
-    below = step_down(below, tick_numerator, tick_denominator)
-    if side > 0.0:
-        return above, below
-    return below, above
+    long = side > 0.0
+    above = step_up(entry * (1.0 + 1e-4 * select(long, tp_bps, sl_bps)), tick_numerator, tick_denominator)
+    below = step_down(entry * (1.0 - 1e-4 * select(long, sl_bps, tp_bps)), tick_numerator, tick_denominator)
+    return select(long, above, below), select(long, below, above)
 
 
 @njit(error_model="numpy", forceinline=True)
@@ -66,13 +65,13 @@ def bracket_exit(
     take-profit needs a price strictly through it and is filled at its level, never better. When both would go, the
     stop does. `price` is before the half-spread. A single price, as at a bar's open, is the stretch (p, p, p).
     """
-    adverse, favourable = (low, high) if side > 0.0 else (high, low)
+    long = side > 0.0
+    adverse, favourable = select(long, low, high), select(long, high, low)
     through = side * (favourable - take_profit) > 0.0
-    if side * (adverse - stop_loss) <= 0.0:
-        return BY_STOP_LOSS, (stop_loss if side * (open_ - stop_loss) > 0.0 else open_), through
-    if through:
-        return BY_TAKE_PROFIT, take_profit, False
-    return NO_EXIT, open_, False
+    stopped = side * (adverse - stop_loss) <= 0.0
+    at_stop = select(side * (open_ - stop_loss) > 0.0, stop_loss, open_)
+    reason = select(stopped, BY_STOP_LOSS, select(through, BY_TAKE_PROFIT, NO_EXIT))
+    return reason, select(stopped, at_stop, select(through, take_profit, open_)), stopped & through
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -10,17 +10,17 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
+
+from features.vectors import exponent_and_mantissa, select
 
 LN2_HIGH = float.fromhex("0x1.62e42feep-1")
 """ln 2 without its last 21 bits: whole multiples of it, up to the largest exponent, are exact."""
 LN2_LOW = float.fromhex("0x1.a39ef35793c76p-33")
 ROUNDER = 1.5 * 2.0**52
 """Adding and taking it away again rounds to the nearest whole number, for magnitudes below 2^51."""
-SQRT_HALF_BITS = int(np.float64(math.sqrt(0.5)).view(np.int64)) & ~0xFFFFFFFF
 SUBNORMAL = 2.0**-1022
 TWO_54 = 2.0**54
 
@@ -43,13 +43,12 @@ def log(x: float) -> float:
     """Natural logarithm of a positive, finite float64, subnormal ones included; error below 1 unit in the last place.
 
     x = 2^k m with √½ <= m < √2, then the series of fdlibm's `log` in s = (m - 1) / (m + 1). No meaning for x <= 0,
-    infinity or NaN.
+    infinity or NaN. Takes a vector (`features.vectors`) as well.
     """
     tiny = x < SUBNORMAL
-    bits = float_bits(x * TWO_54 if tiny else x)
-    exponent = (bits - SQRT_HALF_BITS) >> 52
-    f = bits_float(bits - (exponent << 52)) - 1.0
-    k = float(exponent) - (54.0 if tiny else 0.0)
+    exponent, mantissa = exponent_and_mantissa(select(tiny, x * TWO_54, x))
+    f = mantissa - 1.0
+    k = exponent - select(tiny, 54.0, 0.0)
     s = f / (2.0 + f)
     z = s * s
     w = z * z

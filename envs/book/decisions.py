@@ -4,13 +4,13 @@ import numpy as np
 
 from envs import lanes
 from envs import terms as T
-from envs.accounting import side_of
 from envs.book import lanes as own
 from envs.book.columns import BOOK, KNOWN
 from envs.book.fills import cancel_entry, enter_by_sweep, leave_by_sweep, place_size
 from envs.book.ladder import mid_price, touch
 from envs.columns import CLOSE
 from envs.compiled import inlined
+from envs.fills import side_of
 from envs.resting import place_limit
 
 

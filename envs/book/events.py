@@ -3,13 +3,13 @@
 import numpy as np
 
 from envs import lanes
-from envs.accounting import side_of
 from envs.book import lanes as own
 from envs.book.columns import BOOK, PRICE, TAKER
 from envs.book.fills import cancel_entry, fill_entry, leave_by_queue, leave_by_sweep
 from envs.book.ladder import touch
 from envs.book.queue import filled_by_book, filled_by_trade
 from envs.compiled import inlined
+from envs.fills import side_of
 from envs.intrabar import nearer_stop
 
 

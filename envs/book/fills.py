@@ -6,13 +6,13 @@ import numpy as np
 
 from envs import lanes
 from envs import terms as T
-from envs.accounting import close_position, enter, side_of
+from envs.accounting import close_position, enter
 from envs.book import lanes as own
 from envs.book.columns import BOOK
 from envs.book.ladder import mid_price, sweep, touch
 from envs.book.queue import join_queue
 from envs.compiled import inlined
-from envs.fills import liquidation_price, order_quantity, unit_notional, whole_lots, worth
+from envs.fills import liquidation_price, order_quantity, side_of, unit_notional, whole_lots, worth
 
 
 @inlined

@@ -9,10 +9,10 @@ import numpy as np
 
 from envs import lanes
 from envs import terms as T
-from envs.accounting import side_of
 from envs.book import lanes as own
 from envs.columns import TRADABLE
 from envs.compiled import inlined
+from envs.fills import side_of
 from envs.risk import allowed_target
 
 

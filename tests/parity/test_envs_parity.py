@@ -12,8 +12,11 @@ from envs.backtest import Backtest
 from envs.batch import LaneBatch
 from envs.config import MarketConfig, RiskLimits
 from envs.env import ScalpingEnv
-from envs.lanes import LaneState
+from envs.kernel import open_lanes
+from envs.lanes import TRADES, LaneState
 from envs.market import Market
+from envs.observation import observation_columns
+from envs.plain import serves
 from envs.vector_env import ScalpingVectorEnv
 from tests.market_tools import random_market, rich_market
 
@@ -280,3 +283,28 @@ def test_a_saved_market_trades_the_same(tmp_path) -> None:
 def test_lane_state_needs_a_lane() -> None:
     with pytest.raises(ValueError, match="0 lanes"):
         LaneState.create(0)
+
+
+@pytest.mark.parametrize("rules", [{}, {"leverage": 40.0, "stop_out_fraction": 0.3}, {"max_participation": 1e-4}])
+def test_lanes_move_together_as_one_by_one(rules: dict) -> None:
+    """Lanes whose trades are kept move one by one, the others together: the same bits."""
+    market = rich_market(3, 400)
+    capitals = np.geomspace(100.0, 1e5, 40)  # two vectors and half of one
+    config = MarketConfig(initial_capital=(100.0, 1e5), **rules)
+    together, one_by_one = (LaneBatch(market, config, len(capitals), trade_slots=slots) for slots in (0, 1))
+    for batch in (together, one_by_one):
+        open_lanes(batch.state.account, batch.state.clock, capitals, 0, len(market) - 1)
+    assert serves.py_func(together.terms, together.state.trades)
+    assert not serves.py_func(one_by_one.terms, one_by_one.state.trades)
+    rng = np.random.default_rng(4)
+    orders = np.tile([0.0, 30.0, 20.0, 12.0, np.inf], (len(capitals), 1))
+    observations = np.empty((2, len(capitals), len(observation_columns(market))), dtype=np.float32)
+    for _ in range(len(market) - 1):
+        orders[:, 0] = rng.choice([-1.0, -0.4, 0.0, 1.0, np.nan], len(capitals), p=[0.3, 0.2, 0.15, 0.3, 0.05])
+        orders[:, 4] = np.where(rng.random(len(capitals)) < 0.05, 2.0, np.inf)
+        assert together.step(orders, observations[0]) == one_by_one.step(orders, observations[1])
+        assert_same(
+            (together.state.account, together.state.clock, observations[0]),
+            (one_by_one.state.account, one_by_one.state.clock, observations[1]),
+        )
+    assert together.state.count(TRADES).sum() > 1_000

@@ -36,7 +36,7 @@ class Desk:
         free = {"half_spread_bps": 0.0, "stop_out_fraction": 1e-6, "fees_bps": (0.0, 0.0)}
         market = build_market(bars, minutes=start + np.arange(len(bars)))
         config = replace(plain(risk=limits, initial_capital=1_000.0), **{**free, **settings})
-        batch = LaneBatch(market, config, 1)
+        batch = LaneBatch(market, config, 1, trade_slots=1)
         open_lanes(batch.state.account, batch.state.clock, np.array([1_000.0]), 0, len(bars) - 1)
         batch.step(np.zeros((1, 5)), np.empty((0, 12), dtype=np.float32))
         return cls(batch)
