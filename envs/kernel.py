@@ -47,8 +47,9 @@ from envs.scratch import stack_floats
 from envs.terms import TERMS
 from features.vectors import WIDTH
 
-_LOOK_AHEAD = 32
-"""Lanes between asking for a lane's next row and reading it: about one memory latency of work."""
+_LOOK_AHEAD = WIDTH
+"""Lanes between asking for a lane's next row and reading it: a few memory latencies of work. More would fill the nearest
+cache with what is not needed yet."""
 
 
 @kernel
