@@ -48,8 +48,8 @@ from envs.terms import TERMS
 from features.vectors import WIDTH
 
 _LOOK_AHEAD = WIDTH
-"""Lanes between asking for a lane's next row and reading it: a few memory latencies of work. More would fill the nearest
-cache with what is not needed yet."""
+"""Lanes between asking for a lane's next row and reading it: a few memory latencies of work. With more, the nearest
+cache would fill up with what is not needed yet."""
 
 
 @kernel
