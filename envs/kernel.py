@@ -39,17 +39,13 @@ from envs.compiled import inlined, kernel
 from envs.fills import arrival_price, exit_at_open, side_of
 from envs.intrabar import leave, meet_bracket, nearer_stop
 from envs.observation import observe_lane, observe_together
-from envs.plain import ALL, move_together, serves
-from envs.prefetch import prefetch_item, prefetch_row
+from envs.plain import AHEAD, ALL, ask_ahead, move_together, serves
+from envs.prefetch import prefetch_item
 from envs.resting import meet_limit, move_stop, place_limit
 from envs.risk import allowed_target, begin_bar, end_bar
 from envs.scratch import stack_floats
 from envs.terms import TERMS
 from features.vectors import WIDTH
-
-_LOOK_AHEAD = WIDTH
-"""Lanes between asking for a lane's next row and reading it: a few memory latencies of work. With more, the nearest
-cache would fill up with what is not needed yet."""
 
 
 @kernel
@@ -85,12 +81,11 @@ def step_lanes(
         known[j] = terms[j]
     known[T.INVERSE] = 0.0  # as `serves` has seen: no code for the other kind of contract
     together = count // WIDTH * WIDTH if serves(terms, trades) else 0
+    ask_ahead(0, AHEAD, clock, prices, features, observations)
     for first in range(0, together, WIDTH):
-        for i in range(first + _LOOK_AHEAD if first > 0 else 0, min(first + _LOOK_AHEAD + WIDTH, count)):
-            ask_for_prices(i, clock, prices)
-            if watched > 0:
-                prefetch_row(features, clock[lanes.ROW, i] + 1)
-        moved, finished = move_together(first, account, clock, prices, calendar, finer, known, orders)
+        moved, finished = move_together(
+            first, account, clock, prices, calendar, finer, known, orders, features, observations
+        )
         ended += finished
         if moved != ALL:
             for k in range(WIDTH):
@@ -103,10 +98,7 @@ def step_lanes(
         if watched > 0:
             observe_together(first, account, clock, prices, features, known, observations)
     for i in range(together, count):
-        if i + _LOOK_AHEAD < count:
-            ask_for_prices(i + _LOOK_AHEAD, clock, prices)
-            if watched > 0:
-                prefetch_row(features, clock[lanes.ROW, i + _LOOK_AHEAD] + 1)
+        ask_ahead(i + AHEAD, i + AHEAD + 1, clock, prices, features, observations)
         ended += _move_or_pass(i, unguarded, account, clock, prices, calendar, finer, terms, orders[i], trades)
         measure_bar(i, account, clock, prices, terms)
         if watched > 0:
@@ -135,13 +127,6 @@ def _move_or_pass(
     if unguarded and _stays_flat(i, order, account):
         return _pass_bar(i, account, clock)
     return move_lane(i, account, clock, prices, calendar, finer, terms, order, trades)
-
-
-@inlined
-def ask_for_prices(i: int, clock: np.ndarray, prices: np.ndarray) -> None:
-    """Prefetch what lane i's next step will read."""
-    coming = np.uint64(clock[lanes.ROW, i] + 1)
-    prefetch_item(prices, coming, OPEN)  # a row is a cache line
 
 
 @inlined
@@ -298,8 +283,8 @@ def replay_orders(
     unguarded = terms[T.RISK] == 0.0
     for step in range(orders.shape[0]):
         for i in range(count):
-            if i + _LOOK_AHEAD < count:
-                ask_for_prices(i + _LOOK_AHEAD, clock, prices)
+            if i + AHEAD < count:
+                prefetch_item(prices, np.uint64(clock[lanes.ROW, i + AHEAD] + 1), OPEN)
             _move_or_pass(i, unguarded, account, clock, prices, calendar, finer, terms, orders[step, i], trades)
             measure_bar(i, account, clock, prices, terms)
             equity[step, i] = account[lanes.EQUITY, i]

@@ -12,7 +12,7 @@ import numpy as np
 
 from envs import lanes
 from envs import terms as T
-from envs.columns import FUNDING
+from envs.columns import FUNDING, OPEN
 from envs.compiled import inlined
 from envs.fills import (
     arrival_price,
@@ -27,9 +27,14 @@ from envs.fills import (
     opened,
     side_of,
 )
+from envs.prefetch import prefetch_item, prefetch_row
 from features.brackets import bracket_exit
 from features.vector_memory import following, gather, integers, load, load_rows, store
 from features.vectors import WIDTH, any_of, bits_of, count_of, select
+
+AHEAD = WIDTH
+"""Lanes between asking for a lane's next rows and reading them: a few memory latencies of work. With more, the nearest
+cache would fill up with what is not needed yet."""
 
 ALL = 2**WIDTH - 1
 """`move_together` has moved every one of its lanes."""
@@ -45,6 +50,18 @@ def serves(terms: np.ndarray, trades: np.ndarray) -> bool:
 
 
 @inlined
+def ask_ahead(
+    i: int, stop: int, clock: np.ndarray, prices: np.ndarray, features: np.ndarray, observations: np.ndarray
+) -> None:
+    """Prefetch what the coming step of lanes [i, stop) will read, as far as there are so many."""
+    for k in range(i, min(stop, clock.shape[1])):
+        coming = np.uint64(clock[lanes.ROW, k] + 1)
+        prefetch_item(prices, coming, OPEN)  # a row is a cache line
+        if observations.shape[0] > 0:
+            prefetch_row(features, coming)
+
+
+@inlined
 def move_together(
     i: int,
     account: np.ndarray,
@@ -54,10 +71,15 @@ def move_together(
     finer: np.ndarray,
     terms: np.ndarray,
     orders: np.ndarray,
+    features: np.ndarray,
+    observations: np.ndarray,
 ) -> tuple[int, int]:
     """Move those of the WIDTH lanes from i on to whom nothing rare happens: (who was moved, one bit each; how many of
     their episodes ended).
+
+    In between it asks for what the next lanes will read, a part at a time: memory answers only so many at once.
     """
+    ahead, part = i + AHEAD, WIDTH // 4
     rows = integers(clock, lanes.ROW, i)
     open_, high, low, close, volume, spread_given, _, _ = load_rows(prices, rows, 1)
     _, _, _, _, _, _, impact, tradable = load_rows(prices, rows, 0)
@@ -74,6 +96,7 @@ def move_together(
     budget = select(volume >= 0.0, terms[T.PARTICIPATION] * volume, np.inf)
     target = select((target > 0.0) | (terms[T.SHORTABLE] != 0.0), target, 0.0)
 
+    ask_ahead(ahead, ahead + part, clock, prices, features, observations)
     cash, quantity = load(account, lanes.CASH, i), load(account, lanes.QTY, i)
     paid = load(account, lanes.FEES, i), load(account, lanes.SPREAD_COST, i), load(account, lanes.IMPACT_COST, i)
     entry_mid, entry_row = load(account, lanes.ENTRY_MID, i), load(clock, lanes.ENTRY_ROW, i)
@@ -108,6 +131,7 @@ def move_together(
         quantity = select(left, 0.0, quantity)
         budget = select(left, budget - size, budget)
 
+    ask_ahead(ahead + part, ahead + 2 * part, clock, prices, features, observations)
     entering = (quantity == 0.0) & (target != 0.0) & ~used_up
     met = arrival_price(open_, select(target > 0.0, high, low), terms[T.LATENCY])
     refused = entered = entering & False
@@ -140,6 +164,7 @@ def move_together(
         liquidation = select(entered, ruin, liquidation)
         budget = select(entered, budget - size, budget)
 
+    ask_ahead(ahead + 2 * part, ahead + 3 * part, clock, prices, features, observations)
     side = side_of(quantity)
     size = side * quantity
     reason, mid, both = bracket_exit(
@@ -155,6 +180,7 @@ def move_together(
         cash, paid, entry_costs, counts = _leave(left, fill, cash, paid, entry_costs, counts)
         quantity = select(left, 0.0, quantity)
 
+    ask_ahead(ahead + 3 * part, ahead + 4 * part, clock, prices, features, observations)
     equity = cash + select(quantity != 0.0, quantity * close, 0.0)
     plain = plain & ~(rare | (equity <= terms[T.STOP_OUT] * load(account, lanes.INITIAL, i)))
     finished = plain & (bar >= load(clock, lanes.LAST_ROW, i))
