@@ -30,7 +30,7 @@ from envs.fills import (
 from envs.prefetch import prefetch_item, prefetch_row
 from features.brackets import bracket_exit
 from features.vector_memory import following, gather, integers, load, load_rows, store
-from features.vectors import WIDTH, any_of, bits_of, count_of, select
+from features.vectors import PAYS, WIDTH, any_of, bits_of, count_of, select
 
 AHEAD = WIDTH
 """Lanes between asking for a lane's next rows and reading them: a few memory latencies of work. With more, the nearest
@@ -42,11 +42,12 @@ ALL = 2**WIDTH - 1
 
 @inlined
 def serves(terms: np.ndarray, trades: np.ndarray) -> bool:
-    """Whether the rules in `terms` are among those known here, and nobody keeps single trades."""
+    """Whether vectors pay here, the rules in `terms` are among those known, and nobody keeps single trades."""
     moving = terms[T.TRAILING] < np.inf or terms[T.BREAK_EVEN] < np.inf
     guarded = terms[T.RISK] != 0.0 or terms[T.COLLAR] < np.inf
     rewarded = terms[T.REWARD_MODE] == T.LOG_EQUITY
-    return trades.shape[1] == 0 and terms[T.INVERSE] == 0.0 and rewarded and not (moving or guarded)
+    known = terms[T.INVERSE] == 0.0 and rewarded and not (moving or guarded)
+    return PAYS and trades.shape[1] == 0 and known
 
 
 @inlined

@@ -1,8 +1,8 @@
 """Sixteen float64 side by side as one value of compiled code, and operations that serve it as they serve one number.
 
 A rule that makes its choices by `select` is one function for both: called with numbers it computes one result, called
-with vectors sixteen. LLVM makes of it what the processor has: two registers of AVX-512, four of AVX, eight of SSE or
-NEON. Each operation rounds as it does alone, so the bits are the same.
+with vectors sixteen. LLVM makes of it what the processor has: two registers of AVX-512, four of AVX2. Each operation
+rounds as it does alone, so the bits are the same.
 
 `+ - * /`, negation, `abs`, `math.sqrt` and comparisons take vectors, the binary ones also a vector and a number;
 comparisons give masks, which `&` and `|` join (with booleans too) and `~` negates. `and`, `or`, `if`, `min` and `max`
@@ -16,12 +16,26 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
 
 WIDTH = 16
 """Numbers in a vector: twice what the widest registers hold, for two chains of arithmetic overlap where one waits."""
+
+
+def _wide_registers() -> bool:
+    """Whether a register of this processor holds four float64 (AVX2) or more."""
+    try:
+        return bool(get_host_cpu_features().get("avx2", False))
+    except RuntimeError:  # LLVM does not know the processor
+        return False
+
+
+PAYS = _wide_registers()
+"""Whether vectors are quicker than one number after another. With two numbers a register, as in SSE and NEON, a vector
+does not fit into the registers there are, and a step of the market took a third more time than without."""
 
 
 class _Vector(types.Type):

@@ -18,6 +18,7 @@ from envs.market import Market
 from envs.observation import observation_columns
 from envs.plain import serves
 from envs.vector_env import ScalpingVectorEnv
+from features.vectors import PAYS
 from tests.market_tools import random_market, rich_market
 
 MODES = ("discrete", "multi_discrete", "continuous")
@@ -294,7 +295,7 @@ def test_lanes_move_together_as_one_by_one(rules: dict) -> None:
     together, one_by_one = (LaneBatch(market, config, len(capitals), trade_slots=slots) for slots in (0, 1))
     for batch in (together, one_by_one):
         open_lanes(batch.state.account, batch.state.clock, capitals, 0, len(market) - 1)
-    assert serves.py_func(together.terms, together.state.trades)
+    assert serves.py_func(together.terms, together.state.trades) == PAYS
     assert not serves.py_func(one_by_one.terms, one_by_one.state.trades)
     rng = np.random.default_rng(4)
     orders = np.tile([0.0, 30.0, 20.0, 12.0, np.inf], (len(capitals), 1))
