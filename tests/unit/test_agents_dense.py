@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+import agents.dense
 from agents.dense import Buffers, Dense
 from agents.flat_adam import FlatAdam
 
@@ -41,6 +42,26 @@ def test_kept_buffers_change_no_bit(widths: tuple[int, ...]) -> None:
         assert torch.equal(plain(rows), kept(rows))
         for one, two in zip(gradients(plain, rows), gradients(kept, rows), strict=True):
             assert torch.equal(one, two)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_large_layers_agree_to_rounding(there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    quick = agents.dense._linear
+
+    def counted(*args: object) -> torch.Tensor:
+        calls.append(args)
+        return quick(*args)
+
+    monkeypatch.setattr(agents.dense, "_linear", counted if there and quick is not None else None)
+    kept, exact = network((40, 64, 48, 3)), network((40, 64, 48, 3)).double()
+    kept.keep_buffers()
+    for count in (1_500, 40, 1_100):  # large, then small, then large again
+        rows = torch.randn(count, 40)
+        torch.testing.assert_close(kept(rows).double(), exact(rows.double()), rtol=1e-4, atol=1e-5)
+        for one, two in zip(gradients(kept, rows), gradients(exact, rows.double()), strict=True):
+            torch.testing.assert_close(one.double(), two, rtol=1e-3, atol=1e-5 * float(two.abs().max()))
+    assert bool(calls) == (there and quick is not None)
 
 
 def test_a_step_needs_no_new_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
