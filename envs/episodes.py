@@ -141,7 +141,6 @@ class StatisticsTable:
         self._rows = dict(zip(_REALS + _COUNTS, (*self._reals, *self._counts), strict=True))
         # A view of a view refers to the memory's owner, so whoever holds a part of a row shows here too.
         self._held = (table, *self._rows.values())
-        self._told = np.zeros(lanes, dtype=bool)
         del table
         self._references = sum(map(sys.getrefcount, self._held))
 
@@ -152,8 +151,7 @@ class StatisticsTable:
 
     def tell(self, state: LaneState, interval_ms: int, ended: np.ndarray) -> dict[str, np.ndarray]:
         """`episode_statistics` of `state`."""
-        _tell_episodes(state.account, state.clock, self._told, ended, interval_ms, self._reals, self._counts)
-        self._told = ended.copy()
+        _tell_episodes(state.account, state.clock, ended, interval_ms, self._reals, self._counts)
         return self._rows.copy()
 
 
@@ -184,17 +182,15 @@ _COUNTS = ("trades", "refused", "liquidated", "bars")
 def _tell_episodes(
     account: np.ndarray,
     clock: np.ndarray,
-    told: np.ndarray,
     ended: np.ndarray,
     interval_ms: int,
     reals: np.ndarray,
     counts: np.ndarray,
 ) -> None:
-    """`episode_statistics` into reals (12, N) and counts (4, N), which hold those of the lanes `told` before."""
+    """`episode_statistics` into reals (12, N) and counts (4, N), whatever they hold."""
+    reals[:, :] = 0.0
+    counts[:, :] = 0
     for i in range(ended.shape[0]):
-        if told[i]:
-            reals[:, i] = 0.0
-            counts[:, i] = 0
         if not ended[i]:
             continue
         bars = clock[lanes.ROW, i] - clock[lanes.FIRST_ROW, i]
