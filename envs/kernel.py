@@ -67,7 +67,7 @@ def step_lanes(
     prices, calendar, finer, features  a Market's prices (T, 8), calendar (T, 3), finer (M, 4), observations (T, C)
     terms         float64 (34,), `terms.trading_terms`
     orders        float64 (N, 5): target in [-1, 1] or NaN, tp_bps, sl_bps, ttl_bars, limit_offset_bps (inf: none)
-    observations  float32 (N, C + 9), written; or (0, C + 9) when nobody looks
+    observations  float32 (N, C + 11), written; or (0, C + 11) when nobody looks
 
     No lane may stand at the market's last row.
     """
@@ -76,7 +76,7 @@ def step_lanes(
     watched = observations.shape[0]
     unguarded = terms[T.RISK] == 0.0
     # On the stack nobody else can write: what is read there once need not be read again.
-    known = stack_floats(1, TERMS)[0]
+    known: np.ndarray = stack_floats(TERMS)  # type: ignore[call-arg]  # numba passes the context itself
     for j in range(TERMS):
         known[j] = terms[j]
     known[T.INVERSE] = 0.0  # as `serves` has seen: no code for the other kind of contract

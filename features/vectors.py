@@ -34,8 +34,8 @@ def _wide_registers() -> bool:
 
 
 PAYS = _wide_registers()
-"""Whether vectors are quicker than one number after another. With two numbers a register, as in SSE and NEON, a vector
-does not fit into the registers there are, and a step of the market took a third more time than without."""
+"""Whether vectors are quicker than one number after another. With two numbers a register a vector
+does not fit into the registers there are: under SSE a step of the market took a third more time than without."""
 
 
 class _Vector(types.Type):
