@@ -97,6 +97,7 @@ def bracket_outcomes(
     values, outcome, ambiguous  float64, int8, bool (T,), as in `features.labels.BarrierLabels`; written where valid
 
     It lives beside the rules because numba's cache only notices edits of the file that an entry point stands in.
+    (What `features.vectors` does is arithmetic, not a rule: after an edit there, delete the cache.)
     """
     half_spread, maker, taker = costs[HALF_SPREAD], costs[MAKER_FEE], costs[TAKER_FEE]
     for t in range(len(valid)):

@@ -216,6 +216,7 @@ SOURCES = (
     "compiled.py",
     "windows.py",
     "maths.py",
+    "vectors.py",
     "ratios.py",
 )
 SOURCE_FINGERPRINT = source_fingerprint(__file__, *SOURCES)

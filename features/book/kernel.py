@@ -34,7 +34,7 @@ from features.kernel import COUNT, FINGERPRINT, LAST_TIME, Kernel, blank_warmup,
 from features.maths import log
 from features.quotes.touch import mid_price
 
-SOURCES = ("kernel.py", "maths.py", "ratios.py", "windows.py", "quotes/touch.py")
+SOURCES = ("kernel.py", "maths.py", "ratios.py", "vectors.py", "windows.py", "quotes/touch.py")
 
 
 @njit(error_model="numpy", forceinline=True)

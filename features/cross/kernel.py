@@ -124,6 +124,6 @@ def explain(time: int, pair: dict[str, float], last: int | None, required: set[s
     return f"close {pair['close']} and leader_close {pair['leader_close']} are not prices", "need prices above 0"
 
 
-SOURCES = ("kernel.py", "windows.py", "maths.py", "ratios.py")
+SOURCES = ("kernel.py", "windows.py", "maths.py", "ratios.py", "vectors.py")
 SOURCE_FINGERPRINT = source_fingerprint(__file__, *SOURCES)
 KERNEL = Kernel(CROSS, SOURCE_FINGERPRINT, make_plan, compile_advance(SOURCE_FINGERPRINT), explain)

@@ -38,7 +38,7 @@ from features.quotes.touch import ask_flow, bid_flow, mid_price, side_stands
 from features.ratios import balance
 from features.windows import window_sum
 
-SOURCES = ("kernel.py", "maths.py", "ratios.py", "windows.py")
+SOURCES = ("kernel.py", "maths.py", "ratios.py", "vectors.py", "windows.py")
 
 
 @njit(error_model="numpy", forceinline=True)

@@ -140,6 +140,6 @@ def explain(time: int, trade: dict[str, float], last: int | None, required: set[
     return f"the trade comes before the last one ({iso_time((last or 0) // 1_000_000)})", "give trades in time order"
 
 
-SOURCES = ("kernel.py", "windows.py", "maths.py", "ratios.py")
+SOURCES = ("kernel.py", "windows.py", "maths.py", "ratios.py", "vectors.py")
 SOURCE_FINGERPRINT = source_fingerprint(__file__, *SOURCES)
 KERNEL = Kernel(TRADES, SOURCE_FINGERPRINT, make_plan, compile_advance(SOURCE_FINGERPRINT), explain)

@@ -13,7 +13,7 @@ from numba import njit
 
 from features.kernel import source_fingerprint
 
-_SOURCES = source_fingerprint(__file__, "maths.py")
+_SOURCES = source_fingerprint(__file__, "maths.py", "vectors.py")
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
 _LOOSE: Any = {"reassoc", "contract", "nsz", "arcp"}
 _INNER: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
